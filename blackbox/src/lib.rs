@@ -1,0 +1,1 @@
+//! blackbox: see Cargo.toml for what it is for; the parts land one by one.

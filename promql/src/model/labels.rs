@@ -1,0 +1,125 @@
+//! The labels that identify a series.
+
+use std::fmt;
+
+/// The label that holds the metric's name.
+pub const METRIC_NAME: &str = "__name__";
+
+/// One name and value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Label {
+    pub name: Box<str>,
+    pub value: Box<str>,
+}
+
+/// A label set: sorted by name, names unique, no empty values (an empty value is an absent label).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Box<[Label]>);
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum LabelError {
+    #[error("a label has no name")]
+    EmptyName,
+    #[error("label `{name}` is given twice")]
+    Duplicate { name: String },
+}
+
+impl Labels {
+    /// Sorts the pairs and drops those with an empty value.
+    pub fn new(mut pairs: Vec<Label>) -> Result<Self, LabelError> {
+        pairs.retain(|label| !label.value.is_empty());
+        pairs.sort_by(|a, b| a.name.cmp(&b.name));
+        for neighbours in pairs.windows(2) {
+            if neighbours[0].name == neighbours[1].name {
+                return Err(LabelError::Duplicate { name: neighbours[0].name.to_string() });
+            }
+        }
+        if pairs.first().is_some_and(|label| label.name.is_empty()) {
+            return Err(LabelError::EmptyName);
+        }
+        Ok(Self(pairs.into()))
+    }
+
+    /// The same from string pairs.
+    pub fn from_pairs<N: Into<Box<str>>, V: Into<Box<str>>>(
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, LabelError> {
+        Self::new(
+            pairs
+                .into_iter()
+                .map(|(name, value)| Label { name: name.into(), value: value.into() })
+                .collect(),
+        )
+    }
+
+    /// The value of a label; absent labels have the empty value.
+    pub fn get(&self, name: &str) -> &str {
+        match self.0.binary_search_by(|label| (*label.name).cmp(name)) {
+            Ok(at) => &self.0[at].value,
+            Err(_) => "",
+        }
+    }
+
+    pub fn metric_name(&self) -> &str {
+        self.get(METRIC_NAME)
+    }
+
+    pub fn iter(&self) -> std::slice::Iter<'_, Label> {
+        self.0.iter()
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'a> IntoIterator for &'a Labels {
+    type Item = &'a Label;
+    type IntoIter = std::slice::Iter<'a, Label>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// As Prometheus prints a series: `up{instance="a:1", job="b"}`.
+impl fmt::Display for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.metric_name())?;
+        let mut others = self.iter().filter(|label| &*label.name != METRIC_NAME).peekable();
+        if others.peek().is_none() {
+            return if self.is_empty() { f.write_str("{}") } else { Ok(()) };
+        }
+        let mut open = "{";
+        for label in others {
+            write!(f, "{open}{}={:?}", label.name, label.value)?;
+            open = ", ";
+        }
+        f.write_str("}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_unique_and_without_empty_values() {
+        let labels = Labels::from_pairs([
+            ("job", "b"),
+            ("__name__", "up"),
+            ("empty", ""),
+            ("instance", "a:1"),
+        ])
+        .unwrap();
+        assert_eq!(labels.to_string(), "up{instance=\"a:1\", job=\"b\"}");
+        assert_eq!(labels.get("empty"), "");
+        let twice = Labels::from_pairs([("a", "1"), ("a", "2")]);
+        assert_eq!(twice, Err(LabelError::Duplicate { name: "a".to_owned() }));
+        assert_eq!(Labels::from_pairs([("", "1")]), Err(LabelError::EmptyName));
+    }
+}

@@ -1,0 +1,100 @@
+//! Label matchers: `name="value"`, `!=`, `=~`, `!~`.
+
+use std::fmt;
+
+use regexp::Regexp;
+
+use super::Labels;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    Equal,
+    NotEqual,
+    Regexp,
+    NotRegexp,
+}
+
+/// One condition on one label. An absent label has the empty value, as everywhere in Prometheus.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    name: Box<str>,
+    op: MatchOp,
+    value: Box<str>,
+    /// Present exactly for the two regular-expression operators.
+    pattern: Option<Regexp>,
+}
+
+impl Matcher {
+    /// Fails only on a regular expression that does not compile.
+    pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, regexp::Error> {
+        let pattern = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            MatchOp::Regexp | MatchOp::NotRegexp => Some(Regexp::anchored(value)?),
+        };
+        Ok(Self { name: name.into(), op, value: value.into(), pattern })
+    }
+
+    /// `name="value"`.
+    pub fn equal(name: &str, value: &str) -> Self {
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), pattern: None }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn op(&self) -> MatchOp {
+        self.op
+    }
+
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// Whether a label of this value satisfies the condition.
+    pub fn matches_value(&self, value: &str) -> bool {
+        match self.op {
+            MatchOp::Equal => *self.value == *value,
+            MatchOp::NotEqual => *self.value != *value,
+            MatchOp::Regexp => self.pattern_matches(value),
+            MatchOp::NotRegexp => !self.pattern_matches(value),
+        }
+    }
+
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.matches_value(labels.get(&self.name))
+    }
+
+    fn pattern_matches(&self, value: &str) -> bool {
+        self.pattern.as_ref().expect("set in the constructor").is_match(value.as_bytes())
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let op = match self.op {
+            MatchOp::Equal => "=",
+            MatchOp::NotEqual => "!=",
+            MatchOp::Regexp => "=~",
+            MatchOp::NotRegexp => "!~",
+        };
+        write!(f, "{}{op}{:?}", self.name, self.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regular_expressions_are_anchored_and_absent_is_empty() {
+        let labels = Labels::from_pairs([("job", "node\nx")]).unwrap();
+        let check = |name, op, value| Matcher::new(name, op, value).unwrap().matches(&labels);
+        assert!(!check("job", MatchOp::Regexp, "node"));
+        assert!(check("job", MatchOp::Regexp, "node.*"));
+        assert!(check("absent", MatchOp::Equal, ""));
+        assert!(check("absent", MatchOp::Regexp, ".*"));
+        assert!(!check("absent", MatchOp::NotRegexp, "a?"));
+        assert!(Matcher::new("a", MatchOp::Regexp, "(").is_err());
+    }
+}

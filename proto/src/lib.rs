@@ -1,0 +1,7 @@
+//! Bytes on the wire, and nothing else: no domain, no I/O.
+//!
+//! - [`remote_write`]: Prometheus remote write 1.0 and 2.0, as prost messages for clients, tests and everything cold.
+//! - [`snappy`]: the block framing of remote write, with limits checked before anything is allocated.
+//! - [`exposition`]: host and probe metrics as families and samples, and the text formats they are served in.
+
+pub mod exposition;

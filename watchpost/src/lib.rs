@@ -1,0 +1,1 @@
+//! watchpost: see Cargo.toml for what it is for; the parts land one by one.
