@@ -5,3 +5,5 @@
 //! - [`exposition`]: host and probe metrics as families and samples, and the text formats they are served in.
 
 pub mod exposition;
+pub mod remote_write;
+pub mod snappy;

@@ -1,0 +1,36 @@
+//! Messages of Prometheus remote write, for clients, tests and everything cold.
+//!
+//! The receiver's hot path does not build these: it walks the bytes in place (see `receiver::ingest`).
+//!
+//! - [`v1`]: <https://prometheus.io/docs/specs/prw/remote_write_spec/>
+//! - [`v2`]: <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>
+
+/// `Content-Type` of remote write 1.0.
+pub const V1_CONTENT_TYPE: &str = "application/x-protobuf;proto=prometheus.WriteRequest";
+/// `Content-Type` of remote write 2.0.
+pub const V2_CONTENT_TYPE: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+
+/// The bits of the NaN that ends a series: "no longer there", <https://prometheus.io/docs/specs/prw/remote_write_spec/#stale-markers>.
+pub const STALE_MARKER_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// The NaN that ends a series. Only its bits tell it from other NaNs.
+pub fn stale_marker() -> f64 {
+    f64::from_bits(STALE_MARKER_BITS)
+}
+
+/// Whether a value is the staleness marker, by its bits.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_MARKER_BITS
+}
+
+/// Remote write 1.0, package `prometheus`.
+#[allow(clippy::all, clippy::doc_markdown, reason = "generated code")]
+#[rustfmt::skip]
+#[path = "generated/remote_write_v1.rs"]
+pub mod v1;
+
+/// Remote write 2.0 (rc.4), package `io.prometheus.write.v2`.
+#[allow(clippy::all, clippy::doc_markdown, reason = "generated code")]
+#[rustfmt::skip]
+#[path = "generated/remote_write_v2.rs"]
+pub mod v2;

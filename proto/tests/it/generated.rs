@@ -1,0 +1,36 @@
+//! The committed prost code is what the .proto files say: generated anew (without protoc) and compared.
+//!
+//! To accept a change of the .proto files: `UPDATE_GENERATED=1 cargo test -p proto --test it`.
+
+use std::{env, fs, path::Path};
+
+#[test]
+fn committed_code_is_what_the_proto_files_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let out = tempfile::tempdir().unwrap();
+    for name in ["remote_write_v1", "remote_write_v2"] {
+        let descriptors =
+            protox::compile([root.join(format!("proto/{name}.proto"))], [root.join("proto")])
+                .unwrap();
+        prost_build::Config::new()
+            .out_dir(out.path())
+            .default_package_filename(name)
+            .compile_fds(descriptors)
+            .unwrap();
+    }
+    for (package, committed) in
+        [("prometheus", "remote_write_v1"), ("io.prometheus.write.v2", "remote_write_v2")]
+    {
+        let fresh = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();
+        let path = root.join(format!("src/generated/{committed}.rs"));
+        if env::var_os("UPDATE_GENERATED").is_some() {
+            fs::write(&path, &fresh).unwrap();
+        }
+        let committed = fs::read_to_string(&path).unwrap();
+        assert!(
+            fresh == committed,
+            "{} is stale; run: UPDATE_GENERATED=1 cargo test -p proto --test it",
+            path.display()
+        );
+    }
+}

@@ -1,0 +1,3 @@
+//! Tests of the wire formats from outside: generated code against the .proto files, round trips, hostile bytes.
+
+mod generated;
