@@ -2,8 +2,8 @@
 //!
 //! The receiver's hot path does not build these: it walks the bytes in place (see `receiver::ingest`).
 //!
-//! - [`v1`]: <https://prometheus.io/docs/specs/prw/remote_write_spec/>
-//! - [`v2`]: <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>
+//! The specifications are <https://prometheus.io/docs/specs/prw/remote_write_spec/> for [`v1`] and
+//! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/> for [`v2`].
 
 /// `Content-Type` of remote write 1.0.
 pub const V1_CONTENT_TYPE: &str = "application/x-protobuf;proto=prometheus.WriteRequest";

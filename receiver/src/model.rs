@@ -1,0 +1,31 @@
+//! Names that every part of the receiver shares.
+
+use std::fmt;
+
+/// A series, by its number in the catalogue. Dense, per database, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeriesId(pub i64);
+
+/// A metric name, by its number in the catalogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MetricId(pub i32);
+
+/// One sample: milliseconds since the Unix epoch, and a value of which all 64 bits count.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    pub ts: i64,
+    pub value: f64,
+}
+
+/// Equality by bits: every NaN equals itself, and −0 is not 0.
+impl PartialEq for Sample {
+    fn eq(&self, other: &Self) -> bool {
+        self.ts == other.ts && self.value.to_bits() == other.value.to_bits()
+    }
+}
+
+impl fmt::Display for SeriesId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,508 @@
+//! One series' values as bytes, without losing a bit.
+//!
+//! Metrics are decimals: a value is stored as an integer `m` and one decimal exponent `e` for the whole chunk, where
+//! `m / 10^e`, one IEEE division of two exact numbers, gives back the same 64 bits in Rust and in SQL. The integers
+//! are stored as they are, as deltas, or as deltas of deltas, whichever is shortest. Values that are no decimals
+//! (staleness markers, −0, infinities, NaN payloads) are listed apart; a chunk with many of them is stored as the XOR
+//! of neighbours. The byte diagram is in `receiver/docs/format/group.md`.
+
+use super::{
+    CodecError,
+    varint::{self, Reader},
+};
+
+/// `h` with this bit set: the chunk is of a kind that came later, and its length follows.
+pub const EXTENDED: u8 = 0x80;
+const HAS_EXCEPTIONS: u8 = 0x40;
+const KIND_SHIFT: u8 = 4;
+const KIND_CONSTANT: u8 = 0;
+const KIND_DELTA: u8 = 1;
+const KIND_DELTA_OF_DELTA: u8 = 2;
+const KIND_XOR: u8 = 3;
+
+/// Integers up to 2^53 are exact floats.
+const MANTISSA_MAX: f64 = 9_007_199_254_740_992.0;
+/// The exponent has four bits; 10^15 is an exact float, and so is every power below.
+const EXPONENT_MAX: u8 = 15;
+const POWERS: [f64; 16] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+const POWERS_I64: [i64; 16] = [
+    1,
+    10,
+    100,
+    1_000,
+    10_000,
+    100_000,
+    1_000_000,
+    10_000_000,
+    100_000_000,
+    1_000_000_000,
+    10_000_000_000,
+    100_000_000_000,
+    1_000_000_000_000,
+    10_000_000_000_000,
+    100_000_000_000_000,
+    1_000_000_000_000_000,
+];
+/// One value in this many may be an exception before the chunk is stored as XOR: an exception costs ten bytes.
+const EXCEPTION_SHARE: usize = 8;
+
+/// Reusable memory of the encoder.
+#[derive(Debug, Default)]
+pub struct Encoder {
+    mantissas: Vec<i64>,
+    exponents: Vec<u8>,
+    exceptions: Vec<u32>,
+}
+
+impl Encoder {
+    /// Appends the chunk of `values`, which are not empty; how many they are is stored elsewhere.
+    pub fn encode(&mut self, values: &[f64], out: &mut Vec<u8>) {
+        assert!(!values.is_empty(), "a chunk holds at least one value");
+        if let [value] = values {
+            return encode_single(*value, out);
+        }
+        match self.decimals(values) {
+            Some(exponent) => self.encode_decimals(values, exponent, out),
+            None => encode_xor(values, out),
+        }
+    }
+
+    /// Fills `mantissas` (scaled to the common exponent) and `exceptions`; `None` if XOR is the better way.
+    fn decimals(&mut self, values: &[f64]) -> Option<u8> {
+        self.mantissas.clear();
+        self.exponents.clear();
+        self.exceptions.clear();
+        let exceptions_max = values.len() / EXCEPTION_SHARE + 1;
+        let mut common = 0;
+        for (index, value) in values.iter().enumerate() {
+            match decimal(*value, common) {
+                Some((mantissa, exponent)) => {
+                    self.mantissas.push(mantissa);
+                    self.exponents.push(exponent);
+                    common = common.max(exponent);
+                }
+                None => {
+                    self.exceptions.push(index as u32);
+                    if self.exceptions.len() > exceptions_max {
+                        return None;
+                    }
+                    self.mantissas.push(0);
+                    self.exponents.push(EXPONENT_MAX);
+                }
+            }
+        }
+        // Bring all to the common exponent; what overflows there becomes an exception too.
+        let mut exceptions = self.exceptions.iter().copied().peekable();
+        let mut overflown = Vec::new();
+        for index in 0..values.len() {
+            if exceptions.next_if_eq(&(index as u32)).is_some() {
+                continue;
+            }
+            let scale = POWERS_I64[usize::from(common - self.exponents[index])];
+            match self.mantissas[index]
+                .checked_mul(scale)
+                .filter(|m| m.unsigned_abs() <= MANTISSA_MAX as u64)
+            {
+                Some(scaled) => self.mantissas[index] = scaled,
+                None => overflown.push(index as u32),
+            }
+        }
+        if !overflown.is_empty() {
+            self.exceptions.extend(overflown);
+            self.exceptions.sort_unstable();
+        }
+        if self.exceptions.len() > exceptions_max || self.exceptions.len() == values.len() {
+            return None;
+        }
+        // An exception repeats its neighbour, so that it costs one short delta.
+        if let Some(first_decimal) =
+            (0..values.len() as u32).find(|i| self.exceptions.binary_search(i).is_err())
+        {
+            let mut neighbour = self.mantissas[first_decimal as usize];
+            let mut exceptions = self.exceptions.iter().copied().peekable();
+            for index in 0..values.len() {
+                if exceptions.next_if_eq(&(index as u32)).is_some() {
+                    self.mantissas[index] = neighbour;
+                } else {
+                    neighbour = self.mantissas[index];
+                }
+            }
+        }
+        Some(common)
+    }
+
+    fn encode_decimals(&self, values: &[f64], exponent: u8, out: &mut Vec<u8>) {
+        let mantissas = &self.mantissas[..];
+        let first = mantissas[0];
+        let kind = if mantissas.iter().all(|m| *m == first) {
+            KIND_CONSTANT
+        } else if delta_of_delta_is_shorter(mantissas) {
+            KIND_DELTA_OF_DELTA
+        } else {
+            KIND_DELTA
+        };
+        let exceptions_bit = if self.exceptions.is_empty() { 0 } else { HAS_EXCEPTIONS };
+        out.push(exceptions_bit | kind << KIND_SHIFT | exponent);
+        if !self.exceptions.is_empty() {
+            varint::put(out, self.exceptions.len() as u64);
+            let mut previous = 0;
+            for index in &self.exceptions {
+                varint::put(out, u64::from(index - previous));
+                out.extend_from_slice(&values[*index as usize].to_bits().to_le_bytes());
+                previous = *index;
+            }
+        }
+        varint::put_signed(out, first);
+        match kind {
+            KIND_CONSTANT => {}
+            KIND_DELTA => {
+                for pair in mantissas.windows(2) {
+                    varint::put_signed(out, pair[1] - pair[0]);
+                }
+            }
+            _ => {
+                let mut delta = 0;
+                for pair in mantissas.windows(2) {
+                    let next = pair[1] - pair[0];
+                    varint::put_signed(out, next - delta);
+                    delta = next;
+                }
+            }
+        }
+    }
+}
+
+/// The commonest chunk of a batch: one sample.
+fn encode_single(value: f64, out: &mut Vec<u8>) {
+    match decimal(value, 0) {
+        Some((mantissa, exponent)) => {
+            out.push(KIND_CONSTANT << KIND_SHIFT | exponent);
+            varint::put_signed(out, mantissa);
+        }
+        None => encode_xor(&[value], out),
+    }
+}
+
+fn encode_xor(values: &[f64], out: &mut Vec<u8>) {
+    out.push(KIND_XOR << KIND_SHIFT);
+    let mut previous = values[0].to_bits();
+    out.extend_from_slice(&previous.to_le_bytes());
+    for value in &values[1..] {
+        let bits = value.to_bits();
+        let xor = bits ^ previous;
+        previous = bits;
+        if xor == 0 {
+            out.push(0);
+            continue;
+        }
+        let trailing = xor.trailing_zeros() / 8;
+        let significant = xor >> (trailing * 8);
+        let n_bytes = 8 - significant.leading_zeros() / 8;
+        out.push((trailing << 4 | n_bytes) as u8);
+        out.extend_from_slice(&significant.to_le_bytes()[..n_bytes as usize]);
+    }
+}
+
+/// `value` as `mantissa / 10^exponent`, exactly and with the smallest exponent from `hint` on or below it;
+/// `None` if it is no such decimal.
+#[inline]
+fn decimal(value: f64, hint: u8) -> Option<(i64, u8)> {
+    // The exponent of the values before is nearly always right.
+    if let Some(mantissa) = exact(value, hint) {
+        return Some((mantissa, hint));
+    }
+    let magnitude = value.abs();
+    if magnitude.is_nan() || magnitude > MANTISSA_MAX {
+        return None;
+    }
+    for exponent in hint + 1..=(hint + 3).min(EXPONENT_MAX) {
+        if let Some(mantissa) = exact(value, exponent) {
+            return Some((mantissa, exponent));
+        }
+    }
+    // Any decimal with fewer digits is one with the most digits that fit, too: one test decides.
+    let mut widest = EXPONENT_MAX;
+    while widest > 0 && magnitude * POWERS[usize::from(widest)] > MANTISSA_MAX {
+        widest -= 1;
+    }
+    let mut mantissa = exact(value, widest)?;
+    let mut exponent = widest;
+    while exponent > 0 && mantissa % 10 == 0 {
+        mantissa /= 10;
+        exponent -= 1;
+    }
+    Some((mantissa, exponent))
+}
+
+/// The integer whose quotient by 10^exponent has the same bits as `value`.
+#[inline]
+fn exact(value: f64, exponent: u8) -> Option<i64> {
+    let power = POWERS[usize::from(exponent)];
+    let scaled = value * power;
+    if !(scaled.abs() <= MANTISSA_MAX) {
+        return None;
+    }
+    let rounded = scaled.round_ties_even();
+    // −0 fails here, as it must: the integer 0 divides to +0.
+    let mantissa = rounded as i64;
+    ((mantissa as f64 / power).to_bits() == value.to_bits()).then_some(mantissa)
+}
+
+fn delta_of_delta_is_shorter(mantissas: &[i64]) -> bool {
+    let mut delta = 0;
+    let (mut delta_bits, mut second_bits) = (0, 0);
+    for pair in mantissas.windows(2) {
+        let next = pair[1] - pair[0];
+        delta_bits += varint_bits(varint::zigzag(next));
+        second_bits += varint_bits(varint::zigzag(next - delta));
+        delta = next;
+    }
+    second_bits < delta_bits
+}
+
+#[inline]
+fn varint_bits(value: u64) -> u32 {
+    // Bytes, but also a little for small against large numbers, which lz4 sees later: zeros pack best.
+    8 * (1 + (63 - (value | 1).leading_zeros()) / 7) + u32::from(value != 0)
+}
+
+/// Appends `n` values to `out`. `n` is bounded by the caller.
+pub fn decode(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> Result<(), CodecError> {
+    let header_at = reader.position();
+    let header = reader.byte()?;
+    if header & EXTENDED != 0 {
+        return Err(CodecError::Malformed {
+            what: "a chunk of floats was expected",
+            at: header_at,
+        });
+    }
+    let kind = header >> KIND_SHIFT & 0x3;
+    if kind == KIND_XOR {
+        return decode_xor(reader, n, out);
+    }
+    let start = out.len();
+    let exceptions =
+        if header & HAS_EXCEPTIONS == 0 { Vec::new() } else { read_exceptions(reader, n)? };
+    let power = POWERS[usize::from(header & 0x0f)];
+    let mut mantissa = reader.signed()?;
+    out.push(mantissa as f64 / power);
+    match kind {
+        KIND_CONSTANT => out.resize(start + n, mantissa as f64 / power),
+        KIND_DELTA => {
+            for _ in 1..n {
+                mantissa = mantissa.wrapping_add(reader.signed()?);
+                out.push(mantissa as f64 / power);
+            }
+        }
+        _ => {
+            let mut delta: i64 = 0;
+            for _ in 1..n {
+                delta = delta.wrapping_add(reader.signed()?);
+                mantissa = mantissa.wrapping_add(delta);
+                out.push(mantissa as f64 / power);
+            }
+        }
+    }
+    for (index, bits) in exceptions {
+        out[start + index] = f64::from_bits(bits);
+    }
+    Ok(())
+}
+
+/// Steps over one chunk of `n` values without computing them.
+pub fn skip(reader: &mut Reader<'_>, n: usize) -> Result<(), CodecError> {
+    let header = reader.byte()?;
+    if header & EXTENDED != 0 {
+        let length = reader.bounded("the length of a chunk", 1 << 30)?;
+        reader.take(length)?;
+        return Ok(());
+    }
+    let kind = header >> KIND_SHIFT & 0x3;
+    if kind == KIND_XOR {
+        reader.fixed64()?;
+        for _ in 1..n {
+            let control = reader.byte()?;
+            reader.take(usize::from(control & 0x0f))?;
+        }
+        return Ok(());
+    }
+    if header & HAS_EXCEPTIONS != 0 {
+        read_exceptions(reader, n)?;
+    }
+    let n_varints = if kind == KIND_CONSTANT { 1 } else { n };
+    for _ in 0..n_varints {
+        reader.varint()?;
+    }
+    Ok(())
+}
+
+fn read_exceptions(reader: &mut Reader<'_>, n: usize) -> Result<Vec<(usize, u64)>, CodecError> {
+    let count = reader.bounded("the number of exceptions", n)?;
+    let mut exceptions = Vec::with_capacity(count);
+    let mut index = 0;
+    for _ in 0..count {
+        index += reader.bounded("the step to an exception", n)?;
+        if index >= n {
+            return Err(CodecError::OutOfBounds {
+                what: "an exception's index",
+                value: index as u64,
+                bound: n as u64,
+            });
+        }
+        exceptions.push((index, reader.fixed64()?));
+    }
+    Ok(exceptions)
+}
+
+fn decode_xor(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> Result<(), CodecError> {
+    let mut bits = reader.fixed64()?;
+    out.push(f64::from_bits(bits));
+    for _ in 1..n {
+        let at = reader.position();
+        let control = reader.byte()?;
+        let (trailing, n_bytes) = (u32::from(control >> 4), usize::from(control & 0x0f));
+        if trailing as usize + n_bytes > 8 {
+            return Err(CodecError::Malformed {
+                what: "an XOR control byte spans more than eight bytes",
+                at,
+            });
+        }
+        let mut significant = [0; 8];
+        significant[..n_bytes].copy_from_slice(reader.take(n_bytes)?);
+        if n_bytes > 0 {
+            bits ^= u64::from_le_bytes(significant) << (trailing * 8);
+        }
+        out.push(f64::from_bits(bits));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round_trip(values: &[f64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        Encoder::default().encode(values, &mut bytes);
+        let mut reader = Reader::new(&bytes);
+        let mut back = Vec::new();
+        decode(&mut reader, values.len(), &mut back).unwrap();
+        assert!(reader.is_at_end());
+        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(values), bits(&back), "{values:?}");
+        let mut skipper = Reader::new(&bytes);
+        skip(&mut skipper, values.len()).unwrap();
+        assert!(skipper.is_at_end());
+        bytes
+    }
+
+    const STALE: u64 = 0x7ff0_0000_0000_0002;
+
+    /// The stored bytes of known chunks. A failure here means that stored data would no longer be read.
+    #[test]
+    fn goldens() {
+        let check = |values: &[f64], hex: &str| {
+            let bytes: String = round_trip(values).iter().map(|b| format!("{b:02x}")).collect();
+            assert_eq!(bytes, hex, "{values:?}");
+        };
+        check(&[0.0], "0000");
+        check(&[1.5], "011e");
+        check(&[-0.25], "0231");
+        check(&[1.0, 1.0, 1.0], "0002");
+        check(&[1.0, 3.0, 2.0], "10020401");
+        check(&[10.0, 20.0, 30.0, 40.0], "2014140000");
+        check(&[0.5, 0.25], "126431");
+        check(&[f64::from_bits(STALE)], "30020000000000f07f");
+        check(&[7.0, f64::from_bits(STALE)], "400101020000000000f07f0e");
+        check(&[-0.0], "300000000000000080");
+        check(&[0.1 + 0.2], "30343333333333d33f");
+    }
+
+    #[test]
+    fn special_values_keep_their_bits() {
+        let odd = [
+            0.0,
+            -0.0,
+            f64::NAN,
+            f64::INFINITY,
+            f64::NEG_INFINITY,
+            f64::from_bits(STALE),
+            f64::from_bits(0x7ff8_0000_0000_0001),
+            f64::from_bits(0xfff0_dead_beef_0001),
+            f64::MIN_POSITIVE,
+            f64::from_bits(1),
+            f64::MAX,
+            f64::MIN,
+            MANTISSA_MAX,
+            -MANTISSA_MAX,
+            MANTISSA_MAX + 2.0,
+            1e15,
+            1e-15,
+            123_456_789.123_456_7,
+            0.1,
+            1.0 / 3.0,
+        ];
+        for value in odd {
+            round_trip(&[value]);
+            round_trip(&[value, value]);
+            // Hidden in a long run of ordinary values, first, in the middle and last.
+            for position in [0, 50, 99] {
+                let mut values: Vec<f64> = (0..100).map(|i| f64::from(i) / 4.0).collect();
+                values[position] = value;
+                round_trip(&values);
+            }
+        }
+        round_trip(&odd);
+        round_trip(&[1e-9, 1e12, 5.0]);
+    }
+
+    #[test]
+    fn a_staleness_marker_costs_ten_bytes_not_the_chunk() {
+        let mut values: Vec<f64> = (0..120).map(|i| 1000.0 + f64::from(i * i % 7)).collect();
+        let before = round_trip(&values).len();
+        values[119] = f64::from_bits(STALE);
+        assert!(round_trip(&values).len() <= before + 11);
+    }
+
+    #[test]
+    fn damaged_bytes_are_errors() {
+        let whole = round_trip(&[1.5, f64::NAN, 7.25, 1e9, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        for cut in 0..whole.len() {
+            let mut out = Vec::new();
+            assert!(decode(&mut Reader::new(&whole[..cut]), 9, &mut out).is_err(), "cut at {cut}");
+            assert!(skip(&mut Reader::new(&whole[..cut]), 9).is_err(), "cut at {cut}");
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => (any::<i32>(), 0..6).prop_map(|(m, e)| f64::from(m) / 10f64.powi(e)),
+            2 => any::<u64>().prop_map(f64::from_bits),
+            1 => Just(f64::from_bits(STALE)),
+            1 => any::<i64>().prop_map(|m| m as f64),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn all_bits_survive(values in prop::collection::vec(any_value(), 1..300)) {
+            round_trip(&values);
+        }
+
+        #[test]
+        fn decimals_survive(start in -1_000_000i64..1_000_000, steps in prop::collection::vec(-50i64..50, 1..300), e in 0u8..6) {
+            let mut m = start;
+            let values: Vec<f64> = steps.iter().map(|s| { m += s; m as f64 / POWERS[usize::from(e)] }).collect();
+            round_trip(&values);
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200), n in 1usize..200) {
+            let _ = decode(&mut Reader::new(&bytes), n, &mut Vec::new());
+            let _ = skip(&mut Reader::new(&bytes), n);
+        }
+    }
+}

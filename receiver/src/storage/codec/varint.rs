@@ -1,0 +1,146 @@
+//! LEB128 varints and zigzag, as protobuf has them: <https://protobuf.dev/programming-guides/encoding/#varints>.
+
+use super::CodecError;
+
+/// Appends an unsigned varint: seven bits a byte, lowest first.
+#[inline]
+pub fn put(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a signed varint, small magnitudes short.
+#[inline]
+pub fn put_signed(out: &mut Vec<u8>, value: i64) {
+    put(out, zigzag(value));
+}
+
+/// 0, −1, 1, −2 → 0, 1, 2, 3.
+#[inline]
+pub fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+#[inline]
+pub fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// Reads front to back; running out of bytes is an error, never a panic.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// The offset of the next byte.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    pub fn is_at_end(&self) -> bool {
+        self.at >= self.bytes.len()
+    }
+
+    #[inline]
+    pub fn byte(&mut self) -> Result<u8, CodecError> {
+        let byte = *self.bytes.get(self.at).ok_or(CodecError::Truncated { at: self.at })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8], CodecError> {
+        let end = self.at.checked_add(n).filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or(CodecError::Truncated { at: self.at })?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    /// Eight bytes, lowest first.
+    #[inline]
+    pub fn fixed64(&mut self) -> Result<u64, CodecError> {
+        let bytes = self.take(8)?;
+        Ok(u64::from_le_bytes(bytes.try_into().expect("eight were taken")))
+    }
+
+    #[inline]
+    pub fn varint(&mut self) -> Result<u64, CodecError> {
+        // Most varints here are one byte.
+        if let Some(byte) = self.bytes.get(self.at)
+            && *byte < 0x80
+        {
+            self.at += 1;
+            return Ok(u64::from(*byte));
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, CodecError> {
+        let start = self.at;
+        let mut value = 0;
+        for shift in (0..70).step_by(7) {
+            let byte = self.byte()?;
+            if shift == 63 && byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(CodecError::VarintTooLong { at: start })
+    }
+
+    #[inline]
+    pub fn signed(&mut self) -> Result<i64, CodecError> {
+        self.varint().map(unzigzag)
+    }
+
+    /// A count or length that is checked against a bound before anything is allocated for it.
+    #[inline]
+    pub fn bounded(&mut self, what: &'static str, bound: usize) -> Result<usize, CodecError> {
+        let value = self.varint()?;
+        if value > bound as u64 {
+            return Err(CodecError::OutOfBounds { what, value, bound: bound as u64 });
+        }
+        Ok(value as usize)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_at_the_edges() {
+        for value in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, u64::from(u32::MAX), u64::MAX - 1, u64::MAX]
+        {
+            let mut out = Vec::new();
+            put(&mut out, value);
+            let mut reader = Reader::new(&out);
+            assert_eq!(reader.varint(), Ok(value));
+            assert!(reader.is_at_end());
+        }
+        for value in [0, -1, 1, i64::MIN, i64::MAX] {
+            assert_eq!(unzigzag(zigzag(value)), value);
+        }
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        assert_eq!(Reader::new(&[]).varint(), Err(CodecError::Truncated { at: 0 }));
+        assert_eq!(Reader::new(&[0x80]).varint(), Err(CodecError::Truncated { at: 1 }));
+        assert_eq!(Reader::new(&[0xff; 11]).varint(), Err(CodecError::VarintTooLong { at: 0 }));
+        assert!(Reader::new(&[0x05]).bounded("series", 4).is_err());
+        assert!(Reader::new(&[1, 2]).fixed64().is_err());
+    }
+}
