@@ -5,6 +5,11 @@
 //! The specifications are <https://prometheus.io/docs/specs/prw/remote_write_spec/> for [`v1`] and
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/> for [`v2`].
 
+pub mod walk;
+mod wire;
+
+pub use wire::WireError;
+
 /// `Content-Type` of remote write 1.0.
 pub const V1_CONTENT_TYPE: &str = "application/x-protobuf;proto=prometheus.WriteRequest";
 /// `Content-Type` of remote write 2.0.

@@ -1,3 +1,4 @@
 //! Tests of the wire formats from outside: generated code against the .proto files, round trips, hostile bytes.
 
 mod generated;
+mod walk;

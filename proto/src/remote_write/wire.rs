@@ -1,0 +1,139 @@
+//! The protobuf wire format, read in place: <https://protobuf.dev/programming-guides/encoding/>.
+
+/// Bytes that are no valid message.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum WireError {
+    #[error("the message ends early")]
+    Truncated,
+    #[error("a varint is longer than ten bytes")]
+    VarintTooLong,
+    #[error("field {field} has wire type {wire_type}, which does not fit")]
+    WrongType { field: u32, wire_type: u8 },
+    #[error("a field has the number 0 or one beyond 2^29")]
+    BadFieldNumber,
+    #[error("groups are nested too deep")]
+    TooDeep,
+}
+
+/// As deep as prost follows.
+const GROUP_DEPTH_MAX: u32 = 100;
+
+const VARINT: u8 = 0;
+const FIXED64: u8 = 1;
+const LEN: u8 = 2;
+const GROUP_START: u8 = 3;
+const GROUP_END: u8 = 4;
+const FIXED32: u8 = 5;
+
+/// What is left of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wire<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Wire<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[inline]
+    pub(crate) fn varint(&mut self) -> Result<u64, WireError> {
+        match self.0 {
+            [byte, rest @ ..] if *byte < 0x80 => {
+                self.0 = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, WireError> {
+        let mut value = 0;
+        for (index, byte) in self.0.iter().take(10).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if *byte < 0x80 {
+                if index == 9 && *byte > 1 {
+                    return Err(WireError::VarintTooLong);
+                }
+                self.0 = &self.0[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(if self.0.len() < 10 { WireError::Truncated } else { WireError::VarintTooLong })
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], WireError> {
+        let (taken, rest) = self.0.split_at_checked(n).ok_or(WireError::Truncated)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    /// The field number and the wire type of the next field.
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<(u32, u8), WireError> {
+        let key = self.varint()?;
+        let field = u32::try_from(key >> 3).ok().filter(|field| (1..1 << 29).contains(field));
+        Ok((field.ok_or(WireError::BadFieldNumber)?, (key & 7) as u8))
+    }
+
+    /// The contents of a length-delimited field whose key was just read.
+    #[inline]
+    pub(crate) fn len_delimited(
+        &mut self,
+        field: u32,
+        wire_type: u8,
+    ) -> Result<&'a [u8], WireError> {
+        if wire_type != LEN {
+            return Err(WireError::WrongType { field, wire_type });
+        }
+        let length = usize::try_from(self.varint()?).map_err(|_| WireError::Truncated)?;
+        self.take(length)
+    }
+
+    #[inline]
+    pub(crate) fn double(&mut self, field: u32, wire_type: u8) -> Result<f64, WireError> {
+        if wire_type != FIXED64 {
+            return Err(WireError::WrongType { field, wire_type });
+        }
+        let bytes = self.take(8)?;
+        Ok(f64::from_bits(u64::from_le_bytes(bytes.try_into().expect("eight were taken"))))
+    }
+
+    #[inline]
+    pub(crate) fn int64(&mut self, field: u32, wire_type: u8) -> Result<i64, WireError> {
+        if wire_type != VARINT {
+            return Err(WireError::WrongType { field, wire_type });
+        }
+        Ok(self.varint()? as i64)
+    }
+
+    /// Steps over an unknown field.
+    pub(crate) fn skip(&mut self, field: u32, wire_type: u8) -> Result<(), WireError> {
+        self.skip_nested(field, wire_type, GROUP_DEPTH_MAX)
+    }
+
+    fn skip_nested(&mut self, field: u32, wire_type: u8, depth: u32) -> Result<(), WireError> {
+        match wire_type {
+            VARINT => self.varint().map(drop),
+            FIXED64 => self.take(8).map(drop),
+            LEN => self.len_delimited(field, wire_type).map(drop),
+            FIXED32 => self.take(4).map(drop),
+            GROUP_START => {
+                let depth = depth.checked_sub(1).ok_or(WireError::TooDeep)?;
+                loop {
+                    let (inner, inner_type) = self.key()?;
+                    if inner_type == GROUP_END {
+                        if inner != field {
+                            return Err(WireError::WrongType {
+                                field: inner,
+                                wire_type: inner_type,
+                            });
+                        }
+                        return Ok(());
+                    }
+                    self.skip_nested(inner, inner_type, depth)?;
+                }
+            }
+            _ => Err(WireError::WrongType { field, wire_type }),
+        }
+    }
+}
