@@ -2,5 +2,6 @@
 //!
 //! `http` → `ingest`, `live` → `storage` → `db`: data flows one way and nothing points back to `http`.
 
+pub mod db;
 pub mod model;
 pub mod storage;

@@ -1,0 +1,90 @@
+//! PostgreSQL: connecting, migrating, and what its errors mean for a sender.
+
+pub mod sqlstate;
+
+use std::{str::FromStr, time::Duration};
+
+use sqlx::{
+    Executor, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// Below the 30 s after which a sender gives up and sends again.
+pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Reading, creating series and housekeeping share these; the committer has a connection of its own.
+const POOL_SIZE: u32 = 8;
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "`--database-url` is not a PostgreSQL address (postgres://user:password@host:5432/database)"
+    )]
+    Url {
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("connect to PostgreSQL at {host}")]
+    Connect {
+        host: String,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("PostgreSQL {version} is too old: Watchpost needs 14 or newer")]
+    TooOld { version: i32 },
+    #[error("prepare the schema `watchpost`; the role needs CREATE on its database")]
+    Schema {
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("migrate the schema `watchpost`")]
+    Migrate {
+        #[source]
+        source: sqlx::migrate::MigrateError,
+    },
+}
+
+/// A database that is reachable and migrated.
+pub async fn open(url: &str) -> Result<PgPool, OpenError> {
+    let options = connect_options(url)?;
+    let host = options.get_host().to_owned();
+    let db = PgPoolOptions::new()
+        .max_connections(POOL_SIZE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(|source| OpenError::Connect { host, source })?;
+    migrate(&db).await?;
+    Ok(db)
+}
+
+/// Options of every connection: a name that shows in `pg_stat_activity`, and a bound on every statement.
+pub fn connect_options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    let timeout = format!("{}ms", STATEMENT_TIMEOUT.as_millis());
+    Ok(PgConnectOptions::from_str(url)
+        .map_err(|source| OpenError::Url { source })?
+        .application_name("watchpost")
+        .extra_float_digits(None)
+        .options([
+            ("statement_timeout", timeout.as_str()),
+            ("idle_in_transaction_session_timeout", "60s"),
+            // The planner's guesses about our rows are never off by enough for JIT to pay.
+            ("jit", "off"),
+        ]))
+}
+
+async fn migrate(db: &PgPool) -> Result<(), OpenError> {
+    let schema = |source| OpenError::Schema { source };
+    let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+        .fetch_one(db)
+        .await
+        .map_err(schema)?;
+    if version < 140_000 {
+        return Err(OpenError::TooOld { version: version / 10_000 });
+    }
+    db.execute("CREATE SCHEMA IF NOT EXISTS watchpost").await.map_err(schema)?;
+    let mut migrator = sqlx::migrate!("./migrations");
+    // Not in `public`, which belongs to whoever else uses this database.
+    migrator.dangerous_set_table_name("watchpost.migration");
+    migrator.run(db).await.map_err(|source| OpenError::Migrate { source })
+}

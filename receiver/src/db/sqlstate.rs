@@ -1,0 +1,36 @@
+//! What PostgreSQL's errors mean for whoever sent the data.
+//!
+//! <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+
+/// Whether the same request may succeed later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Overload, restart, failover, a lost connection, a full disk: try again.
+    MayPass,
+    /// The data itself is refused and always will be.
+    NeverPasses,
+}
+
+/// `partition of relation not found for row`: the partition manager is late.
+pub const NO_PARTITION: &str = "23514";
+/// A table or index of that name is there already.
+pub const DUPLICATE_TABLE: &str = "42P07";
+
+/// Judges an error by its SQLSTATE; without one, it is the connection that failed.
+pub fn outlook(err: &sqlx::Error) -> Outlook {
+    match code(err).as_deref() {
+        // Data exceptions, integrity, program limits, cardinality: the data's fault.
+        Some(code) if ["22", "23", "54", "21"].iter().any(|class| code.starts_with(class)) => {
+            Outlook::NeverPasses
+        }
+        _ => Outlook::MayPass,
+    }
+}
+
+/// The SQLSTATE, if the server sent one.
+pub fn code(err: &sqlx::Error) -> Option<String> {
+    match err {
+        sqlx::Error::Database(err) => err.code().map(std::borrow::Cow::into_owned),
+        _ => None,
+    }
+}

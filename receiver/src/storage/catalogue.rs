@@ -1,0 +1,128 @@
+//! Which series there are: in memory for lookups and matchers, in PostgreSQL for good.
+//!
+//! A series is found by the hash of its raw label bytes as they lie in a request ([`RawKey`]); only a series that is
+//! not found is taken apart, sorted and identified ([`Identity`]), and only one that is new to the database is created
+//! there. Numbers come from ranges claimed in advance; a series that two receivers create at once keeps the number of
+//! whoever came first.
+
+mod identity;
+mod index;
+mod rows;
+
+use std::sync::{
+    Arc, RwLock, RwLockReadGuard,
+    atomic::{AtomicU64, Ordering},
+};
+
+use promql::model::{Labels, Matcher};
+use sqlx::PgPool;
+
+pub(crate) use self::rows::claim;
+pub use self::{
+    identity::{Identity, RawHasher, RawKey},
+    index::{Index, Position},
+};
+use crate::model::{MetricId, SeriesId};
+
+/// What a lookup gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Where the series stands in this process's columns.
+    pub position: Position,
+    pub metric: MetricId,
+    pub series: SeriesId,
+}
+
+/// A series that a request named and the index did not know.
+#[derive(Debug)]
+pub struct Unknown {
+    pub raw_key: RawKey,
+    pub labels: Labels,
+}
+
+/// The catalogue of one database.
+#[derive(Debug)]
+pub struct Catalogue {
+    db: PgPool,
+    index: RwLock<Index>,
+    /// One creator at a time: concurrent requests often bring the same new series.
+    creation: tokio::sync::Mutex<rows::Claims>,
+    generation: AtomicU64,
+}
+
+impl Catalogue {
+    /// Reads all series of the database.
+    pub async fn load(db: PgPool) -> Result<Self, sqlx::Error> {
+        let mut index = Index::default();
+        rows::load(&db, &mut index).await?;
+        Ok(Self {
+            db,
+            index: RwLock::new(index),
+            creation: tokio::sync::Mutex::default(),
+            generation: AtomicU64::new(1),
+        })
+    }
+
+    /// The index for many lookups under one lock. Drop it before anything is awaited.
+    pub fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().expect("no holder panics")
+    }
+
+    /// Grows whenever a series was added.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Finds or creates series, in the order given.
+    pub async fn resolve(&self, unknown: Vec<Unknown>) -> Result<Vec<Known>, sqlx::Error> {
+        let identities: Vec<Identity> =
+            unknown.iter().map(|series| Identity::of(&series.labels)).collect();
+        let missing = {
+            let index = self.index();
+            identities.iter().any(|identity| index.by_identity(*identity).is_none())
+        };
+        if missing {
+            let mut claims = self.creation.lock().await;
+            let created: Vec<(Identity, &Labels)> = {
+                let index = self.index();
+                identities
+                    .iter()
+                    .zip(&unknown)
+                    .filter(|(identity, _)| index.by_identity(**identity).is_none())
+                    .map(|(identity, series)| (*identity, &series.labels))
+                    .collect()
+            };
+            let rows = rows::create(&self.db, &mut claims, created).await?;
+            let mut index = self.index.write().expect("no holder panics");
+            for row in rows {
+                index.insert(row.identity, row.metric, row.series, row.labels);
+            }
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
+        let mut index = self.index.write().expect("no holder panics");
+        let known = identities
+            .iter()
+            .zip(&unknown)
+            .map(|(identity, series)| {
+                let known = index.by_identity(*identity).expect("found or created above");
+                index.remember(series.raw_key, known.position);
+                known
+            })
+            .collect();
+        Ok(known)
+    }
+
+    /// Series that satisfy all matchers, in order of their numbers; at most `limit + 1`, so that the caller can tell.
+    pub fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {
+        self.index().select(matchers, limit)
+    }
+
+    pub fn labels(&self, series: SeriesId) -> Option<Arc<Labels>> {
+        let index = self.index();
+        index.position(series).map(|position| Arc::new(index.labels(position)))
+    }
+
+    pub fn n_series(&self) -> usize {
+        self.index().len()
+    }
+}

@@ -1,0 +1,353 @@
+//! The catalogue in memory: columns of series, interned strings, and postings for matchers.
+//!
+//! Positions only grow, so every postings list is sorted by being appended to.
+
+use std::collections::HashMap;
+
+use hashbrown::HashTable;
+use promql::model::{Label, Labels, METRIC_NAME, MatchOp, Matcher};
+
+use super::{Identity, Known, RawKey};
+use crate::model::{MetricId, SeriesId};
+
+/// Where a series stands in the columns of this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u32);
+
+/// An interned string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Symbol(u32);
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub struct Index {
+    symbols: Symbols,
+    series: Vec<SeriesId>,
+    metrics: Vec<MetricId>,
+    /// Where each series' labels end in `labels`.
+    label_ends: Vec<u32>,
+    labels: Vec<(Symbol, Symbol)>,
+    by_identity: HashTable<KeyEntry>,
+    by_raw_key: HashTable<KeyEntry>,
+    by_id: HashMap<i64, u32>,
+    postings: HashMap<(Symbol, Symbol), Vec<u32>>,
+    /// All values of a label name, in order of their first appearance.
+    values: HashMap<Symbol, Vec<Symbol>>,
+}
+
+/// A 128-bit key of which 64 bits choose the place and 32 more are compared: 16 bytes an entry instead of 32.
+#[derive(Clone, Copy, Debug)]
+struct KeyEntry {
+    high: u64,
+    low: u32,
+    position: u32,
+}
+
+fn find(table: &HashTable<KeyEntry>, key: u128) -> Option<Position> {
+    let (high, low) = ((key >> 64) as u64, key as u32);
+    table
+        .find(high, |entry| entry.high == high && entry.low == low)
+        .map(|entry| Position(entry.position))
+}
+
+fn put(table: &mut HashTable<KeyEntry>, key: u128, position: Position) {
+    let (high, low) = ((key >> 64) as u64, key as u32);
+    if table.find(high, |entry| entry.high == high && entry.low == low).is_none() {
+        table.insert_unique(high, KeyEntry { high, low, position: position.0 }, |entry| entry.high);
+    }
+}
+
+impl Index {
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    #[inline]
+    pub fn by_raw_key(&self, key: RawKey) -> Option<Known> {
+        find(&self.by_raw_key, key.0).map(|position| self.known(position))
+    }
+
+    pub fn by_identity(&self, identity: Identity) -> Option<Known> {
+        find(&self.by_identity, identity.0).map(|position| self.known(position))
+    }
+
+    pub fn position(&self, series: SeriesId) -> Option<Position> {
+        self.by_id.get(&series.0).map(|position| Position(*position))
+    }
+
+    pub fn known(&self, position: Position) -> Known {
+        let at = position.0 as usize;
+        Known { position, metric: self.metrics[at], series: self.series[at] }
+    }
+
+    /// Lets requests that hold these label bytes find the series.
+    pub fn remember(&mut self, key: RawKey, position: Position) {
+        put(&mut self.by_raw_key, key.0, position);
+    }
+
+    /// Adds a series; one that is there already is left as it is.
+    pub fn insert(
+        &mut self,
+        identity: Identity,
+        metric: MetricId,
+        series: SeriesId,
+        labels: &Labels,
+    ) -> Position {
+        if let Some(position) = find(&self.by_identity, identity.0) {
+            return position;
+        }
+        let position = Position(
+            u32::try_from(self.series.len()).expect("memory ends long before 4 billion series"),
+        );
+        self.series.push(series);
+        self.metrics.push(metric);
+        for label in labels {
+            let pair = (self.symbols.intern(&label.name), self.symbols.intern(&label.value));
+            self.labels.push(pair);
+            let list = self.postings.entry(pair).or_default();
+            if list.is_empty() {
+                self.values.entry(pair.0).or_default().push(pair.1);
+            }
+            list.push(position.0);
+        }
+        self.label_ends.push(self.labels.len() as u32);
+        put(&mut self.by_identity, identity.0, position);
+        self.by_id.insert(series.0, position.0);
+        position
+    }
+
+    pub fn labels(&self, position: Position) -> Labels {
+        let labels = self
+            .pairs(position)
+            .iter()
+            .map(|(name, value)| Label {
+                name: self.symbols.text(*name).into(),
+                value: self.symbols.text(*value).into(),
+            })
+            .collect();
+        Labels::new(labels).expect("a stored label set is valid")
+    }
+
+    /// The names of all labels that any series has, sorted.
+    pub fn label_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.values.keys().map(|name| self.symbols.text(*name)).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// All values of one label, sorted.
+    pub fn label_values(&self, name: &str) -> Vec<&str> {
+        let Some(name) = self.symbols.find(name) else { return Vec::new() };
+        let mut values: Vec<&str> = self
+            .values
+            .get(&name)
+            .into_iter()
+            .flatten()
+            .map(|value| self.symbols.text(*value))
+            .collect();
+        values.sort_unstable();
+        values
+    }
+
+    /// Series that satisfy all matchers, in order of their numbers; at most `limit + 1`.
+    pub fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {
+        let mut positions = self.select_positions(matchers);
+        positions.truncate(limit.saturating_add(1));
+        let mut series: Vec<SeriesId> =
+            positions.into_iter().map(|position| self.series[position as usize]).collect();
+        series.sort_unstable();
+        series
+    }
+
+    fn select_positions(&self, matchers: &[Matcher]) -> Vec<u32> {
+        // A matcher that an absent label satisfies cannot be answered from postings; it filters what the others leave.
+        let (filters, lists): (Vec<&Matcher>, Vec<&Matcher>) =
+            matchers.iter().partition(|m| m.matches_value(""));
+        let mut candidates: Option<Vec<u32>> = None;
+        // Equality first: its lists are ready and short.
+        let (equal, other): (Vec<&Matcher>, Vec<&Matcher>) =
+            lists.into_iter().partition(|m| m.op() == MatchOp::Equal);
+        for matcher in equal.into_iter().chain(other) {
+            let list = self.list(matcher);
+            candidates = Some(match candidates {
+                None => list,
+                Some(before) => intersect(&before, &list),
+            });
+            if candidates.as_ref().is_some_and(Vec::is_empty) {
+                return Vec::new();
+            }
+        }
+        let mut positions = candidates.unwrap_or_else(|| (0..self.series.len() as u32).collect());
+        for filter in filters {
+            let name = self.symbols.find(filter.name());
+            positions.retain(|position| {
+                let value =
+                    name.and_then(|name| self.value(Position(*position), name)).unwrap_or("");
+                filter.matches_value(value)
+            });
+        }
+        positions
+    }
+
+    /// The sorted positions of all series whose label satisfies the matcher.
+    fn list(&self, matcher: &Matcher) -> Vec<u32> {
+        let Some(name) = self.symbols.find(matcher.name()) else { return Vec::new() };
+        if matcher.op() == MatchOp::Equal {
+            let value = self.symbols.find(matcher.value());
+            return value
+                .and_then(|value| self.postings.get(&(name, value)))
+                .cloned()
+                .unwrap_or_default();
+        }
+        let mut union = Vec::new();
+        for value in self.values.get(&name).into_iter().flatten() {
+            if matcher.matches_value(self.symbols.text(*value)) {
+                union.extend_from_slice(&self.postings[&(name, *value)]);
+            }
+        }
+        union.sort_unstable();
+        union
+    }
+
+    fn pairs(&self, position: Position) -> &[(Symbol, Symbol)] {
+        let at = position.0 as usize;
+        let start = if at == 0 { 0 } else { self.label_ends[at - 1] };
+        &self.labels[start as usize..self.label_ends[at] as usize]
+    }
+
+    fn value(&self, position: Position, name: Symbol) -> Option<&str> {
+        self.pairs(position)
+            .iter()
+            .find(|pair| pair.0 == name)
+            .map(|pair| self.symbols.text(pair.1))
+    }
+
+    /// The metric's number, if any series has that name.
+    pub fn metric(&self, name: &str) -> Option<MetricId> {
+        let pair = (self.symbols.find(METRIC_NAME)?, self.symbols.find(name)?);
+        self.postings
+            .get(&pair)
+            .and_then(|list| list.first())
+            .map(|position| self.metrics[*position as usize])
+    }
+}
+
+fn intersect(a: &[u32], b: &[u32]) -> Vec<u32> {
+    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    let mut rest = long;
+    let mut both = Vec::with_capacity(short.len());
+    for position in short {
+        let at = rest.partition_point(|other| other < position);
+        rest = &rest[at..];
+        if rest.first() == Some(position) {
+            both.push(*position);
+        }
+    }
+    both
+}
+
+/// Every distinct string once.
+#[derive(Debug, Default)]
+struct Symbols {
+    text: String,
+    ends: Vec<u32>,
+    table: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Symbols {
+    fn text(&self, symbol: Symbol) -> &str {
+        text_of(&self.text, &self.ends, symbol.0)
+    }
+
+    fn find(&self, text: &str) -> Option<Symbol> {
+        use std::hash::BuildHasher;
+        let hash = self.hasher.hash_one(text);
+        self.table
+            .find(hash, |at| text_of(&self.text, &self.ends, *at) == text)
+            .map(|at| Symbol(*at))
+    }
+
+    fn intern(&mut self, text: &str) -> Symbol {
+        use std::hash::BuildHasher;
+        if let Some(symbol) = self.find(text) {
+            return symbol;
+        }
+        let at = self.ends.len() as u32;
+        self.text.push_str(text);
+        self.ends.push(u32::try_from(self.text.len()).expect("label texts stay below 4 GiB"));
+        let (all, ends, hasher) = (&self.text, &self.ends, &self.hasher);
+        self.table.insert_unique(hasher.hash_one(text), at, |at| {
+            hasher.hash_one(text_of(all, ends, *at))
+        });
+        Symbol(at)
+    }
+}
+
+fn text_of<'a>(text: &'a str, ends: &[u32], at: u32) -> &'a str {
+    let at = at as usize;
+    let start = if at == 0 { 0 } else { ends[at - 1] };
+    &text[start as usize..ends[at] as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(series: &[&[(&str, &str)]]) -> Index {
+        let mut index = Index::default();
+        for (at, pairs) in series.iter().enumerate() {
+            let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+            index.insert(Identity::of(&labels), MetricId(1), SeriesId(at as i64 + 1), &labels);
+        }
+        index
+    }
+
+    #[test]
+    fn matchers() {
+        let index = index(&[
+            &[("__name__", "up"), ("job", "a"), ("env", "prod")],
+            &[("__name__", "up"), ("job", "b")],
+            &[("__name__", "down"), ("job", "a")],
+        ]);
+        let check = |matchers: &[(&str, MatchOp, &str)], expected: &[i64]| {
+            let matchers: Vec<Matcher> = matchers
+                .iter()
+                .map(|(name, op, value)| Matcher::new(name, *op, value).unwrap())
+                .collect();
+            let ids: Vec<i64> = index.select(&matchers, 10).into_iter().map(|id| id.0).collect();
+            assert_eq!(ids, expected, "{matchers:?}");
+        };
+        use MatchOp::{Equal, NotEqual, NotRegexp, Regexp};
+        check(&[], &[1, 2, 3]);
+        check(&[("__name__", Equal, "up")], &[1, 2]);
+        check(&[("__name__", Equal, "up"), ("job", Equal, "a")], &[1]);
+        check(&[("job", Regexp, "a|b"), ("__name__", NotEqual, "up")], &[3]);
+        check(&[("env", Equal, "")], &[2, 3]);
+        check(&[("env", NotEqual, "")], &[1]);
+        check(&[("env", Regexp, ".+")], &[1]);
+        check(&[("env", NotRegexp, "p.*")], &[2, 3]);
+        check(&[("absent", Equal, "x")], &[]);
+        check(&[("absent", NotEqual, "x")], &[1, 2, 3]);
+        assert_eq!(index.select(&[], 1).len(), 2);
+        assert_eq!(index.label_values("job"), ["a", "b"]);
+        assert_eq!(index.label_names(), ["__name__", "env", "job"]);
+    }
+
+    #[test]
+    fn a_series_is_inserted_once() {
+        let mut index = index(&[&[("__name__", "up")]]);
+        let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
+        let again = index.insert(Identity::of(&labels), MetricId(9), SeriesId(9), &labels);
+        assert_eq!((again, index.len()), (Position(0), 1));
+        assert_eq!(index.labels(again), labels);
+        index.remember(RawKey(77), again);
+        assert_eq!(index.by_raw_key(RawKey(77)).unwrap().series, SeriesId(1));
+        assert_eq!(index.by_raw_key(RawKey(78)), None);
+    }
+}

@@ -1,0 +1,197 @@
+//! The catalogue's rows in PostgreSQL: reading them all, and creating new ones.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::TryStreamExt;
+use promql::model::{Labels, METRIC_NAME};
+use sqlx::{PgPool, Row, types::Json};
+use uuid::Uuid;
+
+use super::{Identity, Index};
+use crate::model::{MetricId, SeriesId};
+
+/// How many numbers one claim takes: few round trips under churn, few numbers lost at a restart.
+const SERIES_CLAIM: i64 = 4096;
+const METRIC_CLAIM: i64 = 64;
+/// How many series one statement creates: bounds its parameters to a few megabytes.
+const CREATE_MAX: usize = 5_000;
+
+/// Numbers claimed and not yet used.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    series: std::ops::Range<i64>,
+    metrics: std::ops::Range<i64>,
+}
+
+/// A series that is in the database now.
+pub(super) struct Created<'a> {
+    pub(super) identity: Identity,
+    pub(super) metric: MetricId,
+    pub(super) series: SeriesId,
+    pub(super) labels: &'a Labels,
+}
+
+/// Reads all series into the index.
+pub(super) async fn load(db: &PgPool, index: &mut Index) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query(
+        "SELECT s.id, s.metric_id, s.identity, m.name, s.labels
+           FROM watchpost.series s JOIN watchpost.metric m ON m.id = s.metric_id
+          ORDER BY s.metric_id, s.id",
+    )
+    .fetch(db);
+    while let Some(row) = rows.try_next().await? {
+        let Json(labels): Json<BTreeMap<String, String>> = row.try_get("labels")?;
+        let name: String = row.try_get("name")?;
+        let pairs = std::iter::once((METRIC_NAME.to_owned(), name)).chain(labels);
+        let labels = Labels::from_pairs(pairs).map_err(|err| sqlx::Error::Decode(Box::new(err)))?;
+        let identity: Uuid = row.try_get("identity")?;
+        index.insert(
+            Identity(identity.as_u128()),
+            MetricId(row.try_get("metric_id")?),
+            SeriesId(row.try_get("id")?),
+            &labels,
+        );
+    }
+    Ok(())
+}
+
+/// Creates series, or adopts those that another receiver created meanwhile.
+pub(super) async fn create<'a>(
+    db: &PgPool,
+    claims: &mut Claims,
+    mut wanted: Vec<(Identity, &'a Labels)>,
+) -> Result<Vec<Created<'a>>, sqlx::Error> {
+    // In one order everywhere, or two receivers could wait for each other.
+    wanted.sort_by_key(|(identity, _)| *identity);
+    wanted.dedup_by_key(|(identity, _)| *identity);
+    let metrics =
+        metric_ids(db, claims, wanted.iter().map(|(_, labels)| labels.metric_name())).await?;
+    let mut created = Vec::with_capacity(wanted.len());
+    for chunk in wanted.chunks(CREATE_MAX) {
+        create_chunk(db, claims, &metrics, chunk, &mut created).await?;
+    }
+    Ok(created)
+}
+
+async fn create_chunk<'a>(
+    db: &PgPool,
+    claims: &mut Claims,
+    metrics: &HashMap<String, i32>,
+    wanted: &[(Identity, &'a Labels)],
+    created: &mut Vec<Created<'a>>,
+) -> Result<(), sqlx::Error> {
+    let mut ids = Vec::with_capacity(wanted.len());
+    let mut metric_ids = Vec::with_capacity(wanted.len());
+    let mut identities = Vec::with_capacity(wanted.len());
+    let mut documents = Vec::with_capacity(wanted.len());
+    for (identity, labels) in wanted {
+        if claims.series.is_empty() {
+            claims.series = claim(db, "series", SERIES_CLAIM).await?;
+        }
+        ids.push(claims.series.next().expect("claimed above"));
+        metric_ids.push(metrics[labels.metric_name()]);
+        identities.push(identity.uuid());
+        let document: BTreeMap<&str, &str> = labels
+            .iter()
+            .filter(|l| &*l.name != METRIC_NAME)
+            .map(|l| (&*l.name, &*l.value))
+            .collect();
+        documents.push(Json(document));
+    }
+    let inserted = sqlx::query(
+        "INSERT INTO watchpost.series (id, metric_id, identity, labels)
+         SELECT * FROM unnest($1::bigint[], $2::int[], $3::uuid[], $4::jsonb[])
+         ON CONFLICT ON CONSTRAINT series_identity_key DO NOTHING
+         RETURNING id, identity",
+    )
+    .bind(&ids)
+    .bind(&metric_ids)
+    .bind(&identities)
+    .bind(&documents)
+    .fetch_all(db)
+    .await?;
+    let mut numbers: HashMap<Uuid, i64> = HashMap::with_capacity(wanted.len());
+    for row in inserted {
+        numbers.insert(row.try_get("identity")?, row.try_get("id")?);
+    }
+    if numbers.len() < wanted.len() {
+        let others: Vec<Uuid> =
+            identities.iter().filter(|uuid| !numbers.contains_key(uuid)).copied().collect();
+        let rows =
+            sqlx::query("SELECT id, identity FROM watchpost.series WHERE identity = ANY($1)")
+                .bind(&others)
+                .fetch_all(db)
+                .await?;
+        for row in rows {
+            numbers.insert(row.try_get("identity")?, row.try_get("id")?);
+        }
+    }
+    for (identity, labels) in wanted {
+        let series = numbers.get(&identity.uuid()).ok_or(sqlx::Error::RowNotFound)?;
+        created.push(Created {
+            identity: *identity,
+            metric: MetricId(metrics[labels.metric_name()]),
+            series: SeriesId(*series),
+            labels,
+        });
+    }
+    Ok(())
+}
+
+/// The numbers of metric names, creating those that are new.
+async fn metric_ids<'a>(
+    db: &PgPool,
+    claims: &mut Claims,
+    names: impl Iterator<Item = &'a str>,
+) -> Result<HashMap<String, i32>, sqlx::Error> {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut found = find_metrics(db, &names).await?;
+    let missing: Vec<&str> = names.into_iter().filter(|name| !found.contains_key(*name)).collect();
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    let mut ids = Vec::with_capacity(missing.len());
+    for _ in &missing {
+        if claims.metrics.is_empty() {
+            claims.metrics = claim(db, "metric", METRIC_CLAIM).await?;
+        }
+        let id = claims.metrics.next().expect("claimed above");
+        ids.push(i32::try_from(id).map_err(|err| sqlx::Error::Decode(Box::new(err)))?);
+    }
+    sqlx::query(
+        "INSERT INTO watchpost.metric (id, name) SELECT * FROM unnest($1::int[], $2::text[])
+         ON CONFLICT ON CONSTRAINT metric_name_key DO NOTHING",
+    )
+    .bind(&ids)
+    .bind(&missing)
+    .execute(db)
+    .await?;
+    found.extend(find_metrics(db, &missing).await?);
+    Ok(found)
+}
+
+async fn find_metrics(db: &PgPool, names: &[&str]) -> Result<HashMap<String, i32>, sqlx::Error> {
+    let rows = sqlx::query("SELECT id, name FROM watchpost.metric WHERE name = ANY($1)")
+        .bind(names)
+        .fetch_all(db)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("id")?))).collect()
+}
+
+/// Takes `n` numbers that nobody else will ever get.
+pub(crate) async fn claim(
+    db: &PgPool,
+    name: &str,
+    n: i64,
+) -> Result<std::ops::Range<i64>, sqlx::Error> {
+    let next: i64 = sqlx::query_scalar(
+        "UPDATE watchpost.id_range SET next = next + $2 WHERE name = $1 RETURNING next",
+    )
+    .bind(name)
+    .bind(n)
+    .fetch_one(db)
+    .await?;
+    Ok(next - n..next)
+}

@@ -1,0 +1,357 @@
+//! Group commit: what arrives while one batch is being committed becomes the next.
+//!
+//! One batch is committed at a time, and the next is sorted and encoded meanwhile. No timers: an idle receiver commits
+//! a request as soon as it comes, a busy one commits larger batches. A request is answered only after its batch's row
+//! is committed; if that fails, nothing of it has happened as far as its sender knows, and the sender tries again.
+
+mod merge;
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+use tracing::{error, warn};
+
+pub use self::merge::{Appended, Conflict};
+use self::merge::{Merged, merge};
+use super::{
+    batch::{self, Batch},
+    catalogue::{Known, Position},
+    head::{Head, Run},
+    partition,
+    writer::Writer,
+};
+use crate::{
+    db::{STATEMENT_TIMEOUT, sqlstate},
+    model::{Sample, SeriesId},
+};
+
+/// Requests that wait for the committer. Each also holds permits for its samples.
+const QUEUE_LEN: usize = 1024;
+/// Samples that wait for the committer: 64 MB of them. Beyond it senders are pushed back with 503.
+const QUEUED_SAMPLES_MAX: usize = 2 << 20;
+/// Samples of one batch: a row of a few megabytes at most.
+const BATCH_SAMPLES_MAX: usize = 256 << 10;
+
+/// One sample of a series that the catalogue knows.
+#[derive(Clone, Copy, Debug)]
+pub struct Incoming {
+    pub known: Known,
+    pub sample: Sample,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("too many samples are waiting for the database")]
+    Overloaded,
+    #[error("the request holds more than {QUEUED_SAMPLES_MAX} samples")]
+    TooManySamples,
+    /// What was sent may or may not be there; sending it again is harmless.
+    #[error("the database did not take the batch")]
+    Unavailable,
+    #[error("the receiver is stopping")]
+    Stopping,
+}
+
+/// Takes samples to the committer. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Appender {
+    queue: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Request {
+    samples: Vec<Incoming>,
+    reply: oneshot::Sender<Result<Appended, AppendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Appender {
+    /// Returns when the samples are committed, or when it is certain that they were not acknowledged.
+    pub async fn append(&self, samples: Vec<Incoming>) -> Result<Appended, AppendError> {
+        if samples.is_empty() {
+            return Ok(Appended::default());
+        }
+        if samples.len() > QUEUED_SAMPLES_MAX {
+            return Err(AppendError::TooManySamples);
+        }
+        let room = Arc::clone(&self.room);
+        let permit = room
+            .try_acquire_many_owned(samples.len() as u32)
+            .map_err(|_| AppendError::Overloaded)?;
+        let (reply, answer) = oneshot::channel();
+        let request = Request { samples, reply, _room: permit };
+        self.queue.try_send(request).map_err(|err| match err {
+            mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
+            mpsc::error::TrySendError::Closed(_) => AppendError::Stopping,
+        })?;
+        answer.await.unwrap_or(Err(AppendError::Stopping))
+    }
+}
+
+/// Samples that were just committed, as parallel columns sorted by series and time.
+#[derive(Debug, Default)]
+pub struct Committed {
+    pub series: Vec<SeriesId>,
+    /// Milliseconds since the Unix epoch.
+    pub timestamps: Vec<i64>,
+    pub values: Vec<f64>,
+}
+
+/// Told of everything that was committed, in order. Must not block.
+pub trait Listener: Send + Sync + std::fmt::Debug {
+    /// Whether anybody wants to know: if not, nothing is put together for it.
+    fn is_interested(&self) -> bool;
+    fn committed(&self, committed: Arc<Committed>);
+}
+
+/// Everything that the committer works with.
+#[derive(Debug)]
+pub struct Committer {
+    pub db: PgPool,
+    pub options: PgConnectOptions,
+    pub writer: Writer,
+    pub head: Head,
+    pub listener: Arc<dyn Listener>,
+}
+
+impl Committer {
+    /// Starts the committer. It ends when every [`Appender`] is gone and all that they sent is answered.
+    pub fn start(self) -> (Appender, JoinHandle<()>) {
+        let (queue, requests) = mpsc::channel(QUEUE_LEN);
+        let task = tokio::spawn(self.run(requests));
+        (Appender { queue, room: Arc::new(Semaphore::new(QUEUED_SAMPLES_MAX)) }, task)
+    }
+
+    async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let head = self.head.clone();
+        let inserter = Arc::new(tokio::sync::Mutex::new(Inserter {
+            connection: None,
+            seq: 0,
+            ensured: i32::MIN,
+            context: self,
+        }));
+        let mut encoder = batch::Encoder::default();
+        let mut in_flight: Option<InFlight> = None;
+        while let Some(first) = requests.recv().await {
+            let group = collect(first, &mut requests);
+            let head = head.clone();
+            let before = in_flight.as_ref().map(|flight| Arc::clone(&flight.merged));
+            let preparing = tokio::task::spawn_blocking(move || {
+                let prepared = prepare(group, &head, before.as_deref(), &mut encoder);
+                (prepared, encoder)
+            });
+            let prepared = match preparing.await {
+                Ok((prepared, returned)) => {
+                    encoder = returned;
+                    prepared
+                }
+                Err(err) => {
+                    // The group's senders see their channel close, and try again.
+                    error!("prepare a batch: {err}");
+                    encoder = batch::Encoder::default();
+                    continue;
+                }
+            };
+            if let Some(flight) = in_flight.take()
+                && !flight.inserting.await.unwrap_or(false)
+            {
+                // What was left out as a duplicate of the failed batch has to be sent again as well.
+                prepared.fail();
+                continue;
+            }
+            let merged = Arc::clone(&prepared.merged);
+            let inserter = Arc::clone(&inserter);
+            let inserting =
+                tokio::spawn(async move { inserter.lock().await.commit(prepared).await });
+            in_flight = Some(InFlight { merged, inserting });
+        }
+        if let Some(flight) = in_flight {
+            let _ = flight.inserting.await;
+        }
+    }
+}
+
+/// The batch that is being inserted while the next one is prepared.
+struct InFlight {
+    merged: Arc<Merged>,
+    inserting: JoinHandle<bool>,
+}
+
+/// A batch that is ready to be inserted, and who waits for it.
+struct Prepared {
+    merged: Arc<Merged>,
+    /// Empty when everything in the group was there already.
+    body: Bytes,
+    replies: Vec<(oneshot::Sender<Result<Appended, AppendError>>, Appended)>,
+    _room: Vec<OwnedSemaphorePermit>,
+}
+
+impl Prepared {
+    fn fail(self) {
+        for (reply, _) in self.replies {
+            // A sender that hung up has its answer already: none.
+            let _ = reply.send(Err(AppendError::Unavailable));
+        }
+    }
+
+    fn succeed(self) {
+        for (reply, appended) in self.replies {
+            let _ = reply.send(Ok(appended));
+        }
+    }
+}
+
+/// All that waits, up to the size of one batch.
+fn collect(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request> {
+    let mut n_samples = first.samples.len();
+    let mut group = vec![first];
+    while n_samples < BATCH_SAMPLES_MAX {
+        let Ok(request) = requests.try_recv() else { break };
+        n_samples += request.samples.len();
+        group.push(request);
+    }
+    group
+}
+
+fn prepare(
+    group: Vec<Request>,
+    head: &Head,
+    before: Option<&Merged>,
+    encoder: &mut batch::Encoder,
+) -> Prepared {
+    let mut replies = Vec::with_capacity(group.len());
+    let mut room = Vec::with_capacity(group.len());
+    let mut samples = Vec::with_capacity(group.len());
+    for request in group {
+        samples.push(request.samples);
+        replies.push(request.reply);
+        room.push(request._room);
+    }
+    let (merged, appended) = merge(&samples, head, before);
+    let body =
+        if merged.rows.is_empty() { Bytes::new() } else { encoder.encode(&merged.rows).into() };
+    Prepared {
+        merged: Arc::new(merged),
+        body,
+        replies: replies.into_iter().zip(appended).collect(),
+        _room: room,
+    }
+}
+
+/// The side that talks to the database.
+#[derive(Debug)]
+struct Inserter {
+    context: Committer,
+    connection: Option<PgConnection>,
+    seq: i64,
+    /// Partitions exist up to and including this bucket.
+    ensured: i32,
+}
+
+impl Inserter {
+    /// Commits one batch and answers who waits for it. `false`: nothing was acknowledged.
+    async fn commit(&mut self, prepared: Prepared) -> bool {
+        if prepared.body.is_empty() {
+            prepared.succeed();
+            return true;
+        }
+        // A number that may have been used by a failed attempt is not used again.
+        self.seq += 1;
+        let inserted = match timeout(STATEMENT_TIMEOUT, self.insert(&prepared)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(err)) => Err(err.to_string()),
+            Err(_) => Err(format!("no answer within {STATEMENT_TIMEOUT:?}")),
+        };
+        if let Err(reason) = inserted {
+            // In an unknown state: the next batch gets a new one.
+            self.connection = None;
+            warn!(
+                seq = self.seq,
+                samples = prepared.merged.rows.len(),
+                "batch {} was not committed: {reason}",
+                self.seq
+            );
+            prepared.fail();
+            return false;
+        }
+        self.publish(&prepared);
+        prepared.succeed();
+        true
+    }
+
+    async fn insert(&mut self, prepared: &Prepared) -> Result<(), sqlx::Error> {
+        let bucket = partition::bucket(unix_seconds());
+        if bucket > self.ensured {
+            self.ensured = partition::ensure(&self.context.db, bucket).await?;
+        }
+        if self.connection.is_none() {
+            self.connection = Some(PgConnection::connect_with(&self.context.options).await?);
+        }
+        let connection = self.connection.as_mut().expect("connected above");
+        sqlx::query(
+            "INSERT INTO watchpost.batch (bucket, writer, seq, n_samples, t_min, t_max, body)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(bucket)
+        .bind(self.context.writer.id)
+        .bind(self.seq)
+        .bind(prepared.merged.rows.len() as i32)
+        .bind(prepared.merged.t_min)
+        .bind(prepared.merged.t_max)
+        .bind(&prepared.body[..])
+        .execute(connection)
+        .await
+        .inspect_err(|err| {
+            if sqlstate::code(err).as_deref() == Some(sqlstate::NO_PARTITION) {
+                // Somebody dropped it: make it anew for the next try.
+                self.ensured = i32::MIN;
+            }
+        })
+        .map(drop)
+    }
+
+    /// Lets readers in this process see what was committed.
+    fn publish(&self, prepared: &Prepared) {
+        let merged = &prepared.merged;
+        let batch = match Batch::open(prepared.body.clone()) {
+            Ok(batch) => batch,
+            Err(err) => {
+                error!(seq = self.seq, "batch {} cannot be read back: {err}", self.seq);
+                return;
+            }
+        };
+        let run = Run {
+            writer: self.context.writer.id,
+            seq: self.seq,
+            t_min: merged.t_min,
+            t_max: merged.t_max,
+            batch,
+        };
+        let newest = merged
+            .newest
+            .iter()
+            .map(|(position, sample): &(Position, Sample)| (*position, *sample));
+        self.context.head.push(run, newest);
+        if self.context.listener.is_interested() {
+            self.context.listener.committed(Arc::new(Committed {
+                series: merged.rows.iter().map(|row| row.series).collect(),
+                timestamps: merged.rows.iter().map(|row| row.ts).collect(),
+                values: merged.rows.iter().map(|row| row.value).collect(),
+            }));
+        }
+    }
+}
+
+fn unix_seconds() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}

@@ -1,0 +1,279 @@
+//! Several requests become the rows of one batch: sorted, each sample once.
+//!
+//! A sample that is there already with the same bits is a success that writes nothing: senders repeat what they got no
+//! answer for. One with other bits is a conflict: what is stored stays, and its sender is told.
+
+use super::{
+    super::{
+        batch::Row,
+        catalogue::Position,
+        head::{Head, Latest},
+    },
+    Incoming,
+};
+use crate::model::{Sample, SeriesId};
+
+/// Conflicts that a request is told in detail; all are counted.
+const CONFLICTS_TOLD_MAX: usize = 8;
+
+/// What became of one request.
+#[derive(Debug, Default, PartialEq)]
+pub struct Appended {
+    /// Samples that were stored, now or before.
+    pub written: usize,
+    /// Of these, how many were there before.
+    pub duplicates: usize,
+    /// Samples that were refused because another value is stored for their time.
+    pub conflicts: usize,
+    /// The first of them.
+    pub conflicting: Vec<Conflict>,
+}
+
+/// A sample for a time at which its series has another value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Conflict {
+    pub series: SeriesId,
+    pub ts: i64,
+}
+
+/// The rows of one batch.
+#[derive(Debug)]
+pub(super) struct Merged {
+    /// Sorted by metric, series and time, no two of one series and time.
+    pub rows: Vec<Row>,
+    /// The newest sample of each series among the rows.
+    pub newest: Vec<(Position, Sample)>,
+    pub t_min: i64,
+    pub t_max: i64,
+}
+
+#[derive(Clone, Copy)]
+struct Candidate {
+    row: Row,
+    position: Position,
+    request: u32,
+}
+
+/// Merges requests, leaving out what `head` or the batch in flight (`before`) has already.
+pub(super) fn merge(
+    requests: &[Vec<Incoming>],
+    head: &Head,
+    before: Option<&Merged>,
+) -> (Merged, Vec<Appended>) {
+    let mut appended: Vec<Appended> = requests.iter().map(|_| Appended::default()).collect();
+    let mut candidates = Vec::with_capacity(requests.iter().map(Vec::len).sum());
+    for (request, samples) in requests.iter().enumerate() {
+        candidates.extend(samples.iter().map(|incoming| Candidate {
+            row: Row {
+                metric: incoming.known.metric,
+                series: incoming.known.series,
+                ts: incoming.sample.ts,
+                value: incoming.sample.value,
+            },
+            position: incoming.known.position,
+            request: request as u32,
+        }));
+    }
+    // Stable, so that of two values for one time the first to arrive is kept; and quick on what is nearly sorted, as
+    // the scrapes of a target are.
+    candidates.sort_by(|a, b| key(&a.row).cmp(&key(&b.row)));
+
+    let mut merged = Merged {
+        rows: Vec::with_capacity(candidates.len()),
+        newest: Vec::new(),
+        t_min: i64::MAX,
+        t_max: i64::MIN,
+    };
+    let in_flight = before.map_or(&[][..], |before| &before.rows);
+    let mut flight_at = 0;
+    let latest = head.latest_all();
+    let mut late = Vec::new();
+    for series in candidates.chunk_by(|a, b| a.row.series == b.row.series) {
+        let first = &series[0];
+        let place = (first.row.metric, first.row.series);
+        flight_at += in_flight[flight_at..].partition_point(|row| (row.metric, row.series) < place);
+        let flying = &in_flight[flight_at..];
+        let flying =
+            &flying[..flying.iter().take_while(|row| row.series == first.row.series).count()];
+        let last = newest_of(&latest, first.position, flying);
+        let start = merged.rows.len();
+        for candidate in series {
+            let row = candidate.row;
+            let outcome = &mut appended[candidate.request as usize];
+            let stored = if let Some(previous) =
+                merged.rows[start..].last().filter(|previous| previous.ts == row.ts)
+            {
+                Some(previous.value)
+            } else if row.ts > last.ts {
+                None
+            } else if row.ts == last.ts {
+                Some(last.value)
+            } else if let Some(row) = flying.iter().find(|flying| flying.ts == row.ts) {
+                Some(row.value)
+            } else {
+                // Older than the newest: only the head knows. Looked up below, without holding its lock.
+                late.push(merged.rows.len());
+                None
+            };
+            match stored {
+                None => {
+                    merged.rows.push(row);
+                    outcome.written += 1;
+                }
+                Some(value) => outcome.already(row, value),
+            }
+        }
+        if let Some(newest) = merged.rows[start..].last() {
+            merged.newest.push((first.position, Sample { ts: newest.ts, value: newest.value }));
+        }
+    }
+    drop(latest);
+    if !late.is_empty() {
+        leave_out_what_head_has(&mut merged, &late, &candidates, head, &mut appended);
+    }
+    for row in &merged.rows {
+        merged.t_min = merged.t_min.min(row.ts);
+        merged.t_max = merged.t_max.max(row.ts);
+    }
+    (merged, appended)
+}
+
+#[inline]
+fn key(row: &Row) -> (crate::model::MetricId, SeriesId, i64) {
+    (row.metric, row.series, row.ts)
+}
+
+fn newest_of(latest: &Latest<'_>, position: Position, flying: &[Row]) -> Sample {
+    let committed = latest.get(position);
+    match flying.last() {
+        Some(row) if row.ts >= committed.ts => Sample { ts: row.ts, value: row.value },
+        _ => committed,
+    }
+}
+
+/// The rare way: samples that came late are looked up in the head one by one.
+fn leave_out_what_head_has(
+    merged: &mut Merged,
+    late: &[usize],
+    candidates: &[Candidate],
+    head: &Head,
+    appended: &mut [Appended],
+) {
+    let mut left_out = Vec::new();
+    for at in late {
+        let row = merged.rows[*at];
+        // A head that cannot be read is a bug that reading will report; storing a sample twice is harmless.
+        if let Ok(Some(value)) = head.at(row.metric, row.series, row.ts) {
+            let first = candidates.partition_point(|candidate| key(&candidate.row) < key(&row));
+            let outcome = &mut appended[candidates[first].request as usize];
+            outcome.written -= 1;
+            outcome.already(row, value);
+            left_out.push(*at);
+        }
+    }
+    if left_out.is_empty() {
+        return;
+    }
+    let mut at = 0;
+    merged.rows.retain(|_| {
+        at += 1;
+        left_out.binary_search(&(at - 1)).is_err()
+    });
+}
+
+impl Appended {
+    /// A sample whose time is taken by `stored`.
+    fn already(&mut self, row: Row, stored: f64) {
+        if row.value.to_bits() == stored.to_bits() {
+            self.written += 1;
+            self.duplicates += 1;
+            return;
+        }
+        self.conflicts += 1;
+        if self.conflicting.len() < CONFLICTS_TOLD_MAX {
+            self.conflicting.push(Conflict { series: row.series, ts: row.ts });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::MetricId,
+        storage::{
+            batch::{Batch, Encoder},
+            catalogue::Known,
+            head::Run,
+        },
+    };
+
+    fn incoming(series: i64, ts: i64, value: f64) -> Incoming {
+        let known = Known {
+            position: Position(series as u32),
+            metric: MetricId(1),
+            series: SeriesId(series),
+        };
+        Incoming { known, sample: Sample { ts, value } }
+    }
+
+    fn push(head: &Head, seq: i64, merged: &Merged) {
+        let batch = Batch::open(Encoder::default().encode(&merged.rows).into()).unwrap();
+        let run = Run { writer: 1, seq, t_min: merged.t_min, t_max: merged.t_max, batch };
+        head.push(run, merged.newest.iter().copied());
+    }
+
+    fn rows(merged: &Merged) -> Vec<(i64, i64, f64)> {
+        merged.rows.iter().map(|row| (row.series.0, row.ts, row.value)).collect()
+    }
+
+    #[test]
+    fn duplicates_succeed_and_conflicts_are_told() {
+        let head = Head::default();
+        let (first, outcomes) = merge(
+            &[
+                vec![incoming(2, 10, 1.0), incoming(1, 10, 5.0), incoming(1, 5, 4.0)],
+                vec![incoming(2, 10, 1.0), incoming(2, 10, 9.0)],
+            ],
+            &head,
+            None,
+        );
+        assert_eq!(rows(&first), [(1, 5, 4.0), (1, 10, 5.0), (2, 10, 1.0)]);
+        assert_eq!((outcomes[0].written, outcomes[0].duplicates), (3, 0));
+        assert_eq!((outcomes[1].written, outcomes[1].duplicates, outcomes[1].conflicts), (1, 1, 1));
+        assert_eq!(outcomes[1].conflicting, [Conflict { series: SeriesId(2), ts: 10 }]);
+
+        // The same again while the first batch is in flight, and after it was committed.
+        let again = [vec![
+            incoming(1, 5, 4.0),
+            incoming(1, 10, 5.0),
+            incoming(1, 7, 6.0),
+            incoming(2, 10, 2.0),
+        ]];
+        for committed in [false, true] {
+            let before = (!committed).then_some(&first);
+            if committed {
+                push(&head, 1, &first);
+            }
+            let (merged, outcomes) = merge(&again, &head, before);
+            assert_eq!(rows(&merged), [(1, 7, 6.0)], "committed: {committed}");
+            assert_eq!(
+                (outcomes[0].written, outcomes[0].duplicates, outcomes[0].conflicts),
+                (3, 2, 1)
+            );
+        }
+    }
+
+    #[test]
+    fn a_staleness_marker_repeated_is_a_duplicate() {
+        let head = Head::default();
+        let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+        let (merged, _) = merge(&[vec![incoming(1, 10, stale)]], &head, None);
+        push(&head, 1, &merged);
+        let (merged, outcomes) =
+            merge(&[vec![incoming(1, 10, stale), incoming(1, 10, f64::NAN)]], &head, None);
+        assert!(merged.rows.is_empty());
+        assert_eq!((outcomes[0].duplicates, outcomes[0].conflicts), (1, 1));
+        assert_eq!(head.latest(Position(1)).map(|s| s.ts), Some(10));
+    }
+}

@@ -1,0 +1,137 @@
+//! What is not in blocks yet, in memory: the batches themselves, as they were committed.
+//!
+//! A batch is small, sorted and has a directory, so it is its own memory format: appending to the head costs nothing
+//! per sample, and a restart reads the bytes back without decoding them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use super::{
+    batch::Batch,
+    catalogue::Position,
+    codec::{CodecError, group},
+};
+use crate::model::{MetricId, Sample, SeriesId};
+
+/// A committed batch in memory.
+#[derive(Debug)]
+pub struct Run {
+    pub writer: i32,
+    pub seq: i64,
+    pub t_min: i64,
+    pub t_max: i64,
+    pub batch: Batch,
+}
+
+/// See the [module](self). Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Head(Arc<RwLock<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    runs: Vec<Arc<Run>>,
+    /// The newest committed sample of each series, by its position in the catalogue.
+    latest: Vec<Sample>,
+}
+
+/// Stands in `latest` for "nothing yet".
+const NONE: Sample = Sample { ts: i64::MIN, value: 0.0 };
+
+impl Head {
+    /// Adds a committed batch, with the newest sample that it holds of each series.
+    pub fn push(&self, run: Run, newest: impl Iterator<Item = (Position, Sample)>) {
+        let mut state = self.0.write().expect("no holder panics");
+        for (position, sample) in newest {
+            let at = position.0 as usize;
+            if state.latest.len() <= at {
+                // Grows with the catalogue, a little ahead so that one new series does not copy everything.
+                let len = (at + 1).max(state.latest.len() + state.latest.len() / 8);
+                state.latest.resize(len, NONE);
+            }
+            if sample.ts >= state.latest[at].ts {
+                state.latest[at] = sample;
+            }
+        }
+        state.runs.push(Arc::new(run));
+    }
+
+    /// The batches held now, oldest first.
+    pub fn runs(&self) -> Vec<Arc<Run>> {
+        self.0.read().expect("no holder panics").runs.clone()
+    }
+
+    pub fn latest(&self, position: Position) -> Option<Sample> {
+        let state = self.0.read().expect("no holder panics");
+        state.latest.get(position.0 as usize).copied().filter(|sample| sample.ts != NONE.ts)
+    }
+
+    /// Hands out the newest samples of many series under one lock.
+    pub fn latest_all(&self) -> Latest<'_> {
+        Latest(self.0.read().expect("no holder panics"))
+    }
+
+    /// The value that the head holds of a series at exactly this time.
+    pub fn at(
+        &self,
+        metric: MetricId,
+        series: SeriesId,
+        ts: i64,
+    ) -> Result<Option<f64>, CodecError> {
+        let mut scratch = group::Scratch::default();
+        for run in self.runs() {
+            if !(run.t_min..=run.t_max).contains(&ts) {
+                continue;
+            }
+            let mut found = None;
+            run.batch.read(metric, &[series], &mut scratch, |_, times, values| {
+                found = times.binary_search(&ts).ok().map(|at| values[at]);
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The newest samples, under a lock.
+#[derive(Debug)]
+pub struct Latest<'a>(std::sync::RwLockReadGuard<'a, State>);
+
+impl Latest<'_> {
+    /// The time of the newest committed sample; `i64::MIN` where there is none.
+    #[inline]
+    pub fn get(&self, position: Position) -> Sample {
+        self.0.latest.get(position.0 as usize).copied().unwrap_or(NONE)
+    }
+}
+
+/// Samples of `wanted` (sorted ids of one metric) with `from <= ts <= to` in these runs, unordered, appended to `out`.
+pub fn read_runs(
+    runs: &[Arc<Run>],
+    metric: MetricId,
+    wanted: &[SeriesId],
+    from: i64,
+    to: i64,
+    out: &mut HashMap<SeriesId, Vec<Sample>>,
+) -> Result<(), CodecError> {
+    let mut scratch = group::Scratch::default();
+    for run in runs.iter().filter(|run| run.t_min <= to && run.t_max >= from) {
+        run.batch.read(metric, wanted, &mut scratch, |series, times, values| {
+            let start = times.partition_point(|ts| *ts < from);
+            let end = times.partition_point(|ts| *ts <= to);
+            if start < end {
+                let samples = out.entry(series).or_default();
+                samples.extend(
+                    times[start..end]
+                        .iter()
+                        .zip(&values[start..end])
+                        .map(|(ts, value)| Sample { ts: *ts, value: *value }),
+                );
+            }
+        })?;
+    }
+    Ok(())
+}
