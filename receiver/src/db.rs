@@ -1,6 +1,9 @@
-//! PostgreSQL: connecting, migrating, and what its errors mean for a sender.
+//! PostgreSQL: where it comes from ([`managed`]), connecting, migrating, and what its errors mean for a sender.
 
+pub mod managed;
 pub mod sqlstate;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::{str::FromStr, time::Duration};
 

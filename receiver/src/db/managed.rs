@@ -1,0 +1,293 @@
+//! A private PostgreSQL as a value: found, created, started, and stopped again by this process.
+//!
+//! ```no_run
+//! # async fn demo() -> Result<(), receiver::db::managed::ManagedError> {
+//! use receiver::db::managed::{Managed, ManagedConfig};
+//!
+//! let config = ManagedConfig::new("/var/lib/watchpost/postgres".into());
+//! let postgres = Managed::start(config, |step| tracing::info!("{step}")).await?;
+//! println!("{}", postgres.url());
+//! postgres.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It listens on a Unix socket only, in a folder that only its own user may enter, so it needs neither port nor
+//! password. PostgreSQL refuses to run as root: then it runs as the folder's owner, else as `postgres` or `nobody`.
+//!
+//! What is in the folder:
+//!
+//! | path | what |
+//! |---|---|
+//! | `data/` | the PostgreSQL data folder; made as `data.new/` and renamed, so it is complete or absent |
+//! | `socket/` | the Unix socket (in a short temporary folder if this path is too long for one) |
+//! | `log/` | PostgreSQL's own log, one file a weekday |
+//! | `start.log` | what it said before that log was open, anew at each start |
+//! | `lock` | held by the process that uses the folder |
+//! | `binaries/` | PostgreSQL itself, where the system had none and it was fetched |
+
+mod account;
+mod advice;
+mod binaries;
+mod cluster;
+mod folder;
+mod process;
+mod settings;
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tracing::{error, warn};
+
+use self::{
+    account::Account,
+    folder::Folder,
+    process::{Postmaster, StopSignal},
+};
+
+/// The oldest PostgreSQL whose features the storage uses (lz4 TOAST, `DETACH CONCURRENTLY`).
+pub const MAJOR_MIN: u32 = 14;
+/// The database that is made for Watchpost, and the role that owns it.
+const DATABASE: &str = "watchpost";
+
+/// A fast shutdown writes one checkpoint; on a slow disk that is many seconds, and cutting it short costs recovery.
+const FAST_STOP_MAX: Duration = Duration::from_secs(60);
+/// An immediate shutdown writes nothing.
+const IMMEDIATE_STOP_MAX: Duration = Duration::from_secs(10);
+
+/// What a private PostgreSQL needs to know.
+#[derive(Clone, Debug)]
+pub struct ManagedConfig {
+    /// The folder that it may have for itself; created if absent.
+    pub folder: PathBuf,
+    /// Where `postgres` and `initdb` lie; searched for if not given.
+    pub bin_dir: Option<PathBuf>,
+    pub durability: Durability,
+}
+
+impl ManagedConfig {
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, bin_dir: None, durability: Durability::Full }
+    }
+}
+
+/// Whether the data should survive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A commit is on the disk.
+    Full,
+    /// For tests: nothing is synced, and the whole folder is removed when this process ends in whatever way.
+    Throwaway,
+}
+
+/// A step of [`Managed::start`], for whoever waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// A new data folder is being made.
+    Creating { folder: PathBuf, version: String },
+    /// A PostgreSQL that an earlier process left behind is stopped first.
+    StoppingOrphan { pid: i32 },
+    /// It was not stopped cleanly and replays its log.
+    Recovering,
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Creating { folder, version } => {
+                write!(f, "creating a PostgreSQL {version} data folder in {}", folder.display())
+            }
+            Self::StoppingOrphan { pid } => {
+                write!(f, "stopping PostgreSQL (pid {pid}) that an earlier run left behind")
+            }
+            Self::Recovering => f.write_str("PostgreSQL is recovering from an unclean stop"),
+        }
+    }
+}
+
+/// Why there is no private PostgreSQL. Every text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ManagedError {
+    #[error(
+        "no PostgreSQL server from version {MAJOR_MIN} on is installed: {advice}, or use another server with --database-url"
+    )]
+    NotInstalled { advice: String },
+    #[error(
+        "{} was made by PostgreSQL {found} and can be read by no other version, but here is {installed}: {advice}, or choose another folder with --storage.path",
+        folder.display()
+    )]
+    WrongMajor { folder: PathBuf, found: u32, installed: String, advice: String },
+    #[error("use the data folder {} (choose another with --storage.path)", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(
+        "{} is not a PostgreSQL data folder but holds other files: choose another folder with --storage.path",
+        path.display()
+    )]
+    Foreign { path: PathBuf },
+    #[error(
+        "{} is in use by another watchpost{holder}: stop it or choose another folder with --storage.path",
+        folder.display()
+    )]
+    InUse { folder: PathBuf, holder: String },
+    #[error(
+        "a PostgreSQL that watchpost did not start (pid {pid}) is running in {}: stop it, or choose another folder with --storage.path",
+        data.display()
+    )]
+    AnotherPostmaster { data: PathBuf, pid: i32 },
+    #[error(
+        "PostgreSQL (pid {pid}) that an earlier run left behind does not stop: stop it by hand"
+    )]
+    OrphanStays { pid: i32 },
+    #[error(
+        "{} belongs to user id {uid}: run watchpost as that user or as root, or choose another folder with --storage.path",
+        path.display()
+    )]
+    Owner { path: PathBuf, uid: u32 },
+    #[error(
+        "PostgreSQL does not run as root, and {} is closed to the user `{account}` that it would run as: choose a folder elsewhere with --storage.path, or open it with `chmod o+x {}`",
+        closed.display(), closed.display()
+    )]
+    Unreachable { account: String, closed: PathBuf },
+    #[error(
+        "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as: run watchpost as an ordinary user"
+    )]
+    NoAccount,
+    #[error("run {}", program.display())]
+    Spawn {
+        program: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("create a PostgreSQL data folder with initdb: {reason}")]
+    InitDb { reason: String },
+    #[error("PostgreSQL did not start: {reason} (its log is in {})", log.display())]
+    Start { reason: String, log: PathBuf },
+    #[error("create the database")]
+    CreateDatabase(#[source] sqlx::Error),
+    #[error("run a task of the start")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// A running private PostgreSQL. Dropping it asks PostgreSQL to stop without waiting; see [`Managed::stop`].
+#[derive(Debug)]
+pub struct Managed {
+    // Fields are dropped in this order: the server is asked to stop before the folder is given free.
+    postmaster: Postmaster,
+    folder: Folder,
+    version: String,
+}
+
+impl Managed {
+    /// Starts the PostgreSQL of the folder, making it first if there is none.
+    ///
+    /// Returns when it takes connections and the database exists; recovery after a crash is waited for however long it
+    /// takes, since cutting it short would only make the next one longer. Cancel-safe: dropping the future stops what
+    /// was started.
+    pub async fn start(
+        config: ManagedConfig,
+        progress: impl Fn(Progress) + Send + Sync + Clone + 'static,
+    ) -> Result<Self, ManagedError> {
+        let path = config.folder.clone();
+        let (mut folder, account) = blocking(move || Folder::open(&path)).await?;
+        folder.clear_previous(&progress).await?;
+        let tell = progress.clone();
+        let (folder, version, postmaster) = blocking(move || {
+            let (version, postmaster) = launch(&config, &mut folder, account.as_ref(), &tell)?;
+            Ok((folder, version, postmaster))
+        })
+        .await?;
+        // From here on dropping `managed` stops the server.
+        let mut managed = Self { postmaster, folder, version };
+        cluster::wait_until_ready(&mut managed.postmaster, &managed.folder, &progress).await?;
+        cluster::create_database(&managed.folder, DATABASE).await?;
+        Ok(managed)
+    }
+
+    /// Where the `watchpost` database is, as that role.
+    pub fn url(&self) -> String {
+        self.folder.url(DATABASE, DATABASE)
+    }
+
+    /// The same server as its superuser, for tests that make databases of their own.
+    #[cfg(feature = "testing")]
+    pub(crate) fn superuser_url(&self, database: &str) -> String {
+        self.folder.url(cluster::SUPERUSER, database)
+    }
+
+    /// `15.8`
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The folder given in the configuration.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Whether the server process still lives.
+    pub fn is_running(&mut self) -> bool {
+        self.postmaster.exited().is_none()
+    }
+
+    /// Stops the server: cleanly, and if it hangs, by force. Open connections are cut.
+    pub async fn stop(mut self) {
+        self.postmaster.release();
+        if self.postmaster.wait_exit(FAST_STOP_MAX).await {
+            return;
+        }
+        warn!(
+            "PostgreSQL did not stop within {} s: stopping it at once, it recovers at the next start",
+            FAST_STOP_MAX.as_secs()
+        );
+        self.postmaster.signal(StopSignal::Immediate, self.folder.running_pid());
+        if self.postmaster.wait_exit(IMMEDIATE_STOP_MAX).await {
+            return;
+        }
+        self.postmaster.signal(StopSignal::Kill, self.folder.running_pid());
+        if !self.postmaster.wait_exit(IMMEDIATE_STOP_MAX).await {
+            error!(
+                "PostgreSQL does not stop: look after the processes of {}",
+                self.folder.path().display()
+            );
+        }
+    }
+}
+
+/// Everything from an opened folder to the running process.
+fn launch(
+    config: &ManagedConfig,
+    folder: &mut Folder,
+    account: Option<&Account>,
+    progress: &impl Fn(Progress),
+) -> Result<(String, Postmaster), ManagedError> {
+    let major = folder.major()?;
+    let found = binaries::search(config.bin_dir.as_deref(), &folder.binaries());
+    let binaries = binaries::choose(found, major, folder)?;
+    if let Some(account) = account {
+        account.check_reaches(folder.path())?;
+        account.check_reaches(&binaries.dir)?;
+    }
+    if major.is_none() {
+        progress(Progress::Creating {
+            folder: folder.path().to_owned(),
+            version: binaries.version.clone(),
+        });
+        cluster::create(&binaries, folder, account, config.durability)?;
+    }
+    settings::write(&binaries, folder, account, config.durability)?;
+    let postmaster = process::spawn(&binaries, folder, account, config.durability)?;
+    Ok((binaries.version, postmaster))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ManagedError> + Send + 'static,
+) -> Result<T, ManagedError> {
+    tokio::task::spawn_blocking(work).await.map_err(ManagedError::Task)?
+}

@@ -1,0 +1,3 @@
+//! The receiver against a real PostgreSQL: each test has a database of its own (`receiver::db::testing`).
+
+mod managed;
