@@ -30,6 +30,7 @@ mod account;
 mod advice;
 mod binaries;
 mod cluster;
+mod fetch;
 mod folder;
 mod process;
 mod settings;
@@ -44,9 +45,12 @@ use tracing::{error, warn};
 
 use self::{
     account::Account,
+    binaries::Binaries,
     folder::Folder,
     process::{Postmaster, StopSignal},
 };
+
+pub use self::fetch::FetchError;
 
 /// The oldest PostgreSQL whose features the storage uses (lz4 TOAST, `DETACH CONCURRENTLY`).
 pub const MAJOR_MIN: u32 = 14;
@@ -65,12 +69,22 @@ pub struct ManagedConfig {
     pub folder: PathBuf,
     /// Where `postgres` and `initdb` lie; searched for if not given.
     pub bin_dir: Option<PathBuf>,
+    /// Where PostgreSQL is fetched from if this machine has none; `None` fetches nothing.
+    pub download_url: Option<String>,
+    /// Where a fetched PostgreSQL is kept; `binaries/` in the folder if not given.
+    pub fetched_dir: Option<PathBuf>,
     pub durability: Durability,
 }
 
 impl ManagedConfig {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, bin_dir: None, durability: Durability::Full }
+        Self {
+            folder,
+            bin_dir: None,
+            download_url: Some(fetch::DOWNLOAD_URL.to_owned()),
+            fetched_dir: None,
+            durability: Durability::Full,
+        }
     }
 }
 
@@ -86,6 +100,10 @@ pub enum Durability {
 /// A step of [`Managed::start`], for whoever waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// This machine has no PostgreSQL, one is being fetched.
+    Fetching { version: String, url: String },
+    /// How far that is: `done` and `total` in bytes.
+    Fetched { done: u64, total: u64 },
     /// A new data folder is being made.
     Creating { folder: PathBuf, version: String },
     /// A PostgreSQL that an earlier process left behind is stopped first.
@@ -97,6 +115,12 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Fetching { version, url } => {
+                write!(f, "no PostgreSQL on this machine: fetching {version} from {url}")
+            }
+            Self::Fetched { done, total } => {
+                write!(f, "fetched {} of {} MB", done / 1_000_000, total / 1_000_000)
+            }
             Self::Creating { folder, version } => {
                 write!(f, "creating a PostgreSQL {version} data folder in {}", folder.display())
             }
@@ -115,6 +139,11 @@ pub enum ManagedError {
         "no PostgreSQL server from version {MAJOR_MIN} on is installed: {advice}, or use another server with --database-url"
     )]
     NotInstalled { advice: String },
+    #[error(
+        "no PostgreSQL server from version {MAJOR_MIN} on is installed and none could be fetched ({}): {advice}, or use another server with --database-url",
+        service::error::chain(reason)
+    )]
+    NotFetched { advice: String, reason: FetchError },
     #[error(
         "{} was made by PostgreSQL {found} and can be read by no other version, but here is {installed}: {advice}, or choose another folder with --storage.path",
         folder.display()
@@ -195,12 +224,14 @@ impl Managed {
         progress: impl Fn(Progress) + Send + Sync + Clone + 'static,
     ) -> Result<Self, ManagedError> {
         let path = config.folder.clone();
-        let (mut folder, account) = blocking(move || Folder::open(&path)).await?;
+        let (folder, account) = blocking(move || Folder::open(&path)).await?;
         folder.clear_previous(&progress).await?;
+        let binaries = find_or_fetch(&config, &folder, &progress).await?;
+        let version = binaries.version.clone();
         let tell = progress.clone();
-        let (folder, version, postmaster) = blocking(move || {
-            let (version, postmaster) = launch(&config, &mut folder, account.as_ref(), &tell)?;
-            Ok((folder, version, postmaster))
+        let (folder, postmaster) = blocking(move || {
+            let postmaster = launch(&config, &folder, &binaries, account.as_ref(), &tell)?;
+            Ok((folder, postmaster))
         })
         .await?;
         // From here on dropping `managed` stops the server.
@@ -260,30 +291,59 @@ impl Managed {
     }
 }
 
-/// Everything from an opened folder to the running process.
+/// The server programs of this machine that fit the folder's data, or fetched ones.
+async fn find_or_fetch(
+    config: &ManagedConfig,
+    folder: &Folder,
+    progress: &impl Fn(Progress),
+) -> Result<Binaries, ManagedError> {
+    let wanted = folder.major()?;
+    let fetched_dir = config.fetched_dir.clone().unwrap_or_else(|| folder.binaries());
+    let search = || {
+        let (bin_dir, fetched_dir) = (config.bin_dir.clone(), fetched_dir.clone());
+        blocking(move || Ok(binaries::search(bin_dir.as_deref(), &fetched_dir)))
+    };
+    let missing = match binaries::choose(search().await?, wanted, &folder.data()) {
+        Ok(binaries) => return Ok(binaries),
+        Err(missing) => missing,
+    };
+    let Some(url) = config.download_url.as_deref().filter(|_| config.bin_dir.is_none()) else {
+        return Err(missing);
+    };
+    match fetch::fetch(url, wanted, &fetched_dir, progress).await {
+        Ok(()) => binaries::choose(search().await?, wanted, &folder.data()),
+        // What the user can do about it is the same as before we tried.
+        Err(reason) => Err(match missing {
+            ManagedError::NotInstalled { advice } => ManagedError::NotFetched { advice, reason },
+            other => {
+                warn!("{}", service::error::chain(&reason));
+                other
+            }
+        }),
+    }
+}
+
+/// Everything from a prepared folder to the running process.
 fn launch(
     config: &ManagedConfig,
-    folder: &mut Folder,
+    folder: &Folder,
+    binaries: &Binaries,
     account: Option<&Account>,
     progress: &impl Fn(Progress),
-) -> Result<(String, Postmaster), ManagedError> {
-    let major = folder.major()?;
-    let found = binaries::search(config.bin_dir.as_deref(), &folder.binaries());
-    let binaries = binaries::choose(found, major, folder)?;
+) -> Result<Postmaster, ManagedError> {
     if let Some(account) = account {
         account.check_reaches(folder.path())?;
         account.check_reaches(&binaries.dir)?;
     }
-    if major.is_none() {
+    if folder.major()?.is_none() {
         progress(Progress::Creating {
             folder: folder.path().to_owned(),
             version: binaries.version.clone(),
         });
-        cluster::create(&binaries, folder, account, config.durability)?;
+        cluster::create(binaries, folder, account, config.durability)?;
     }
-    settings::write(&binaries, folder, account, config.durability)?;
-    let postmaster = process::spawn(&binaries, folder, account, config.durability)?;
-    Ok((binaries.version, postmaster))
+    settings::write(binaries, folder, account, config.durability)?;
+    process::spawn(binaries, folder, account, config.durability)
 }
 
 async fn blocking<T: Send + 'static>(
