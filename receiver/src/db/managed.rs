@@ -38,7 +38,8 @@ mod settings;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, warn};
@@ -61,6 +62,11 @@ const DATABASE: &str = "watchpost";
 const FAST_STOP_MAX: Duration = Duration::from_secs(60);
 /// An immediate shutdown writes nothing.
 const IMMEDIATE_STOP_MAX: Duration = Duration::from_secs(10);
+
+/// What PostgreSQL says while children of a killed server still finish what they were doing; they end by themselves.
+const LEFTOVERS: &str = "is still in use";
+const LEFTOVERS_MAX: Duration = Duration::from_secs(30);
+const LEFTOVERS_POLL: Duration = Duration::from_millis(100);
 
 /// What a private PostgreSQL needs to know.
 #[derive(Clone, Debug)]
@@ -209,8 +215,16 @@ pub enum ManagedError {
 pub struct Managed {
     // Fields are dropped in this order: the server is asked to stop before the folder is given free.
     postmaster: Postmaster,
-    folder: Folder,
-    version: String,
+    folder: Arc<Folder>,
+    program: Program,
+}
+
+/// How the server process is started, the first time and again.
+#[derive(Clone, Debug)]
+struct Program {
+    binaries: Binaries,
+    account: Option<Account>,
+    durability: Durability,
 }
 
 impl Managed {
@@ -225,20 +239,28 @@ impl Managed {
     ) -> Result<Self, ManagedError> {
         let path = config.folder.clone();
         let (folder, account) = blocking(move || Folder::open(&path)).await?;
+        let folder = Arc::new(folder);
         folder.clear_previous(&progress).await?;
         let binaries = find_or_fetch(&config, &folder, &progress).await?;
-        let version = binaries.version.clone();
-        let tell = progress.clone();
-        let (folder, postmaster) = blocking(move || {
-            let postmaster = launch(&config, &folder, &binaries, account.as_ref(), &tell)?;
-            Ok((folder, postmaster))
-        })
-        .await?;
+        let program = Program { binaries, account, durability: config.durability };
+        let postmaster = bring_up(&folder, &program, &progress).await?;
         // From here on dropping `managed` stops the server.
-        let mut managed = Self { postmaster, folder, version };
-        cluster::wait_until_ready(&mut managed.postmaster, &managed.folder, &progress).await?;
+        let managed = Self { postmaster, folder, program };
         cluster::create_database(&managed.folder, DATABASE).await?;
         Ok(managed)
+    }
+
+    /// Starts the server again after it died by itself; the URL stays the same.
+    pub async fn revive(
+        &mut self,
+        progress: impl Fn(Progress) + Send + Sync + Clone + 'static,
+    ) -> Result<(), ManagedError> {
+        self.postmaster.release();
+        // Its supervisor may still be waiting for the last of its processes.
+        self.postmaster.wait_exit(IMMEDIATE_STOP_MAX).await;
+        self.folder.clear_previous(&progress).await?;
+        self.postmaster = bring_up(&self.folder, &self.program, &progress).await?;
+        Ok(())
     }
 
     /// Where the `watchpost` database is, as that role.
@@ -254,7 +276,7 @@ impl Managed {
 
     /// `15.8`
     pub fn version(&self) -> &str {
-        &self.version
+        &self.program.binaries.version
     }
 
     /// The folder given in the configuration.
@@ -323,14 +345,39 @@ async fn find_or_fetch(
     }
 }
 
+/// Starts the server of a prepared folder and waits until it takes connections.
+async fn bring_up<P>(
+    folder: &Arc<Folder>,
+    program: &Program,
+    progress: &P,
+) -> Result<Postmaster, ManagedError>
+where
+    P: Fn(Progress) + Send + Sync + Clone + 'static,
+{
+    let deadline = Instant::now() + LEFTOVERS_MAX;
+    loop {
+        let (its_folder, its_program, tell) = (folder.clone(), program.clone(), progress.clone());
+        let mut postmaster = blocking(move || launch(&its_folder, &its_program, &tell)).await?;
+        match cluster::wait_until_ready(&mut postmaster, folder, progress).await {
+            Ok(()) => return Ok(postmaster),
+            Err(ManagedError::Start { reason, .. })
+                if reason.contains(LEFTOVERS) && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(LEFTOVERS_POLL).await;
+            }
+            Err(err) => return Err(err),
+        }
+    }
+}
+
 /// Everything from a prepared folder to the running process.
 fn launch(
-    config: &ManagedConfig,
     folder: &Folder,
-    binaries: &Binaries,
-    account: Option<&Account>,
+    program: &Program,
     progress: &impl Fn(Progress),
 ) -> Result<Postmaster, ManagedError> {
+    let Program { binaries, account, durability } = program;
+    let account = account.as_ref();
     if let Some(account) = account {
         account.check_reaches(folder.path())?;
         account.check_reaches(&binaries.dir)?;
@@ -340,10 +387,10 @@ fn launch(
             folder: folder.path().to_owned(),
             version: binaries.version.clone(),
         });
-        cluster::create(binaries, folder, account, config.durability)?;
+        cluster::create(binaries, folder, account, *durability)?;
     }
-    settings::write(binaries, folder, account, config.durability)?;
-    process::spawn(binaries, folder, account, config.durability)
+    settings::write(binaries, folder, account, *durability)?;
+    process::spawn(binaries, folder, account, *durability)
 }
 
 async fn blocking<T: Send + 'static>(

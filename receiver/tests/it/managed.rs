@@ -94,6 +94,21 @@ async fn data_survives_a_stop_and_a_crash() {
 }
 
 #[tokio::test]
+async fn a_server_that_died_is_revived() {
+    let folder = testing::folder();
+    let mut managed = start(folder.path()).await;
+    let url = managed.url();
+    let pid = postmaster(folder.path());
+    kill("KILL", &pid);
+    until("the killed server is gone", || !is_alive(&pid)).await;
+    managed.revive(|_| {}).await.unwrap();
+    assert!(managed.is_running());
+    assert_eq!(managed.url(), url);
+    connect(&managed).await.ping().await.unwrap();
+    managed.stop().await;
+}
+
+#[tokio::test]
 async fn dropping_it_stops_the_server() {
     let folder = testing::folder();
     let managed = start(folder.path()).await;
