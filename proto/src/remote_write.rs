@@ -8,6 +8,8 @@
 pub mod walk;
 mod wire;
 
+/// `encode_to_vec` and `decode` of all messages here.
+pub use prost::Message;
 pub use wire::WireError;
 
 /// `Content-Type` of remote write 1.0.

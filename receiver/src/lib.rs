@@ -1,7 +1,17 @@
 //! The remote-write receiver: samples into PostgreSQL, and out again over SQL, WebSocket and the console.
 //!
-//! `http` → `ingest`, `live` → `storage` → `db`: data flows one way and nothing points back to `http`.
+//! A [`Receiver`] is opened on a database, serves a router, and closes when its last clone is gone. Inside, data flows
+//! one way, and nothing points back to `http`:
+//!
+//! ```text
+//! http ──► ingest, live ──► storage ──► db
+//! ```
 
 pub mod db;
+mod http;
+pub mod ingest;
 pub mod model;
+mod receiver;
 pub mod storage;
+
+pub use receiver::{Args, Closing, Config, DEFAULT_ADDRESS, Receiver, host_name, run};

@@ -5,6 +5,7 @@
 //! there. Numbers come from ranges claimed in advance; a series that two receivers create at once keeps the number of
 //! whoever came first.
 
+mod description;
 mod identity;
 mod index;
 mod rows;
@@ -19,6 +20,7 @@ use sqlx::PgPool;
 
 pub(crate) use self::rows::claim;
 pub use self::{
+    description::Description,
     identity::{Identity, RawHasher, RawKey},
     index::{Index, Position},
 };
@@ -48,6 +50,7 @@ pub struct Catalogue {
     /// One creator at a time: concurrent requests often bring the same new series.
     creation: tokio::sync::Mutex<rows::Claims>,
     generation: AtomicU64,
+    descriptions: tokio::sync::Mutex<description::Written>,
 }
 
 impl Catalogue {
@@ -60,6 +63,7 @@ impl Catalogue {
             index: RwLock::new(index),
             creation: tokio::sync::Mutex::default(),
             generation: AtomicU64::new(1),
+            descriptions: tokio::sync::Mutex::default(),
         })
     }
 
@@ -110,6 +114,19 @@ impl Catalogue {
             })
             .collect();
         Ok(known)
+    }
+
+    /// Keeps what exporters say about their metrics; the last word wins.
+    pub async fn describe(&self, descriptions: Vec<Description>) -> Result<(), sqlx::Error> {
+        let mut written = self.descriptions.lock().await;
+        let changed = written.changed(descriptions);
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut claims = self.creation.lock().await;
+        description::write(&self.db, &mut claims, &changed).await?;
+        written.remember(changed);
+        Ok(())
     }
 
     /// Series that satisfy all matchers, in order of their numbers; at most `limit + 1`, so that the caller can tell.

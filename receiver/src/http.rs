@@ -1,0 +1,32 @@
+//! All that is served over HTTP. Only this module knows status codes.
+//!
+//! | endpoint | what |
+//! |---|---|
+//! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 ([`write`]) |
+//! | `GET /-/healthy`, `/-/ready`, `/metrics` | `service::admin` |
+
+mod error;
+mod write;
+
+use axum::Router;
+
+use crate::ingest::Ingest;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    pub(crate) ingest: Ingest,
+    pub(crate) write_shield: write::Shield,
+}
+
+impl App {
+    pub(crate) fn new(ingest: Ingest) -> Self {
+        let write_shield = write::Shield::new(ingest.limits());
+        Self { ingest, write_shield }
+    }
+}
+
+/// All routes but those of `service::admin`.
+pub(crate) fn router(app: App) -> Router {
+    Router::new().merge(write::router()).with_state(app)
+}

@@ -1,0 +1,113 @@
+//! Which protocol a request speaks, from its headers alone, before its body is looked at.
+//!
+//! Read as RFC 9110 has it (section 8.3.1): case-insensitive names, optional white space, quoted values.
+
+use axum::http::{HeaderMap, HeaderName, header};
+
+/// A version of remote write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    V1,
+}
+
+/// The version, or what is wrong with the headers.
+pub(super) fn negotiate(headers: &HeaderMap) -> Result<Version, String> {
+    let encoding = text(headers, header::CONTENT_ENCODING)?;
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("snappy") {
+        return Err(format!("Content-Encoding `{encoding}` is not supported: send snappy\n"));
+    }
+    let content_type = text(headers, header::CONTENT_TYPE)?;
+    // Very old senders send none, and mean 1.0.
+    if content_type.is_empty() {
+        return Ok(Version::V1);
+    }
+    let (media_type, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    if !media_type.trim().eq_ignore_ascii_case("application/x-protobuf") {
+        return Err(format!(
+            "Content-Type `{content_type}` is not supported: send application/x-protobuf\n"
+        ));
+    }
+    match parameter(parameters, "proto").as_deref() {
+        None | Some("prometheus.WriteRequest") => Ok(Version::V1),
+        Some(other) => Err(format!(
+            "protobuf message `{other}` is not supported: send prometheus.WriteRequest (remote write 1.0)\n"
+        )),
+    }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Result<&str, String> {
+    match headers.get(&name) {
+        None => Ok(""),
+        Some(value) => {
+            value.to_str().map(str::trim).map_err(|_| format!("{name} is not readable text\n"))
+        }
+    }
+}
+
+/// The value of one parameter of `a=b; c="d"`.
+fn parameter(parameters: &str, wanted: &str) -> Option<String> {
+    let mut rest = parameters;
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ';']);
+        let (name, after) = rest.split_once('=')?;
+        let value;
+        if let Some(quoted) = after.strip_prefix('"') {
+            let mut unquoted = String::new();
+            let mut characters = quoted.char_indices();
+            let mut end = quoted.len();
+            while let Some((at, character)) = characters.next() {
+                match character {
+                    '"' => {
+                        end = at + 1;
+                        break;
+                    }
+                    '\\' => unquoted.extend(characters.next().map(|(_, escaped)| escaped)),
+                    other => unquoted.push(other),
+                }
+            }
+            value = unquoted;
+            rest = &quoted[end..];
+        } else {
+            let end = after.find(';').unwrap_or(after.len());
+            value = after[..end].trim().to_owned();
+            rest = &after[end..];
+        }
+        if name.trim().eq_ignore_ascii_case(wanted) {
+            return Some(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn check(content_type: &str, encoding: &str, supported: bool) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in
+            [(header::CONTENT_TYPE, content_type), (header::CONTENT_ENCODING, encoding)]
+        {
+            if !value.is_empty() {
+                headers.insert(name, HeaderValue::from_str(value).unwrap());
+            }
+        }
+        assert_eq!(negotiate(&headers).is_ok(), supported, "{content_type:?} {encoding:?}");
+    }
+
+    #[test]
+    fn headers() {
+        check("", "", true);
+        check("application/x-protobuf", "snappy", true);
+        check("Application/X-Protobuf ; Proto=\"prometheus.WriteRequest\"", "Snappy", true);
+        check("application/x-protobuf; charset=x; proto=prometheus.WriteRequest", "", true);
+        check("application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", false);
+        check("application/x-protobuf; proto=io.prometheus.write.v2.Request", "snappy", false);
+        check("application/x-protobuf;proto=unknown", "snappy", false);
+        check("application/json", "snappy", false);
+        check("application/x-protobuf", "gzip", false);
+        check("application/x-protobuf", "zstd", false);
+        check("application/x-protobuf; =; \"", "", true);
+    }
+}

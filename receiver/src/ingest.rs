@@ -1,0 +1,159 @@
+//! The one way in: remote write, this machine's own scrapes and, later, rule results all become samples here.
+//!
+//! A request is walked in place ([`decode`]): a series that is known is found by a hash of its raw label bytes, and only
+//! unknown ones are taken apart and judged ([`validate`]). What is good is committed; what is not is named and counted,
+//! and harms nothing else ([`Refusals`]).
+
+mod decode;
+mod limits;
+pub mod metrics;
+mod refusal;
+mod validate;
+
+use std::{
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use proto::{remote_write::WireError, snappy::SnappyError};
+
+pub use self::{
+    limits::Limits,
+    metrics::IngestMetrics,
+    refusal::{Reason, Refusals},
+};
+use crate::{
+    db::sqlstate::{self, Outlook},
+    storage::{
+        Storage,
+        catalogue::{RawHasher, Unknown},
+        commit::{AppendError, Incoming},
+    },
+};
+
+/// What became of a request whose good part is committed.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Samples that are stored now.
+    pub samples: usize,
+    /// What was not stored, and why. Not empty: the sender has to be told.
+    pub refusals: Refusals,
+}
+
+/// Why nothing of a request was stored.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Snappy(#[from] SnappyError),
+    #[error("the body is not a prometheus.WriteRequest: {0}")]
+    Wire(#[from] WireError),
+    #[error("the request holds more than {limit} {what}")]
+    TooMany { what: &'static str, limit: usize },
+    #[error("the database cannot be reached or did not answer in time")]
+    Database {
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the database refuses the request")]
+    Refused {
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+impl WriteError {
+    /// Whether the same request may succeed later.
+    pub fn outlook(&self) -> Outlook {
+        match self {
+            Self::Snappy(_) | Self::Wire(_) | Self::TooMany { .. } | Self::Refused { .. } => {
+                Outlook::NeverPasses
+            }
+            Self::Append(AppendError::TooManySamples) => Outlook::NeverPasses,
+            Self::Append(_) | Self::Database { .. } => Outlook::MayPass,
+        }
+    }
+}
+
+/// Takes requests. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Ingest {
+    storage: Storage,
+    hasher: RawHasher,
+    limits: Arc<Limits>,
+    metrics: IngestMetrics,
+}
+
+impl Ingest {
+    pub fn new(storage: Storage, limits: Limits, metrics: IngestMetrics) -> Self {
+        Self { storage, hasher: RawHasher::new(), limits: Arc::new(limits), metrics }
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Stores a remote write 1.0 request: a snappy block of a `prometheus.WriteRequest`. Returns when it is committed.
+    pub async fn write_v1(&self, block: Bytes) -> Result<Written, WriteError> {
+        let outcome = self.decode_and_append(block).await;
+        match &outcome {
+            Ok(written) => self.metrics.written(written),
+            Err(err) => self.metrics.failed(err),
+        }
+        outcome
+    }
+
+    async fn decode_and_append(&self, block: Bytes) -> Result<Written, WriteError> {
+        let (storage, hasher, limits) =
+            (self.storage.clone(), self.hasher, Arc::clone(&self.limits));
+        let now = now_ms();
+        let decoding = tokio::task::spawn_blocking(move || {
+            decode::v1(&block, &storage.catalogue().index(), hasher, &limits, now)
+        });
+        let decoded = match decoding.await {
+            Ok(decoded) => decoded?,
+            Err(err) => std::panic::resume_unwind(err.into_panic()),
+        };
+        let mut refusals = decoded.refusals;
+        let mut samples = decoded.samples;
+        if !decoded.unknown.is_empty() {
+            self.resolve(decoded.unknown, &mut samples).await?;
+        }
+        if !decoded.metadata.is_empty() {
+            self.storage.catalogue().describe(decoded.metadata).await.map_err(database)?;
+        }
+        let appended = self.storage.append(samples).await?;
+        refusals.conflicts(&appended, |series| {
+            self.storage.labels(series).map(|labels| labels.to_string())
+        });
+        Ok(Written { samples: appended.written, refusals })
+    }
+
+    /// Finds or creates the series that were not known and adds their samples.
+    async fn resolve(
+        &self,
+        unknown: Vec<decode::UnknownSeries>,
+        out: &mut Vec<Incoming>,
+    ) -> Result<(), WriteError> {
+        let (series, samples): (Vec<Unknown>, Vec<Vec<_>>) =
+            unknown.into_iter().map(|series| (series.series, series.samples)).unzip();
+        let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
+        for (known, samples) in known.into_iter().zip(samples) {
+            out.extend(samples.into_iter().map(|sample| Incoming { known, sample }));
+        }
+        Ok(())
+    }
+}
+
+fn database(source: sqlx::Error) -> WriteError {
+    match sqlstate::outlook(&source) {
+        Outlook::MayPass => WriteError::Database { source },
+        Outlook::NeverPasses => WriteError::Refused { source },
+    }
+}
+
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}

@@ -1,0 +1,152 @@
+//! From the bytes of a request to samples of series: one pass, no message built.
+
+use proto::{
+    remote_write::{Message, v1::MetricMetadata, walk},
+    snappy,
+};
+
+use super::{Limits, Reason, Refusals, WriteError, validate};
+use crate::{
+    model::Sample,
+    storage::{
+        catalogue::{Description, Index, RawHasher, Unknown},
+        commit::Incoming,
+    },
+};
+
+/// What a request holds.
+#[derive(Debug, Default)]
+pub(super) struct Decoded {
+    /// Samples of series that the index knows.
+    pub(super) samples: Vec<Incoming>,
+    pub(super) unknown: Vec<UnknownSeries>,
+    pub(super) metadata: Vec<Description>,
+    pub(super) refusals: Refusals,
+}
+
+/// A series that the index does not know, with its samples.
+#[derive(Debug)]
+pub(super) struct UnknownSeries {
+    pub(super) series: Unknown,
+    pub(super) samples: Vec<Sample>,
+}
+
+/// Decodes a snappy block of a remote write 1.0 `WriteRequest`.
+pub(super) fn v1(
+    block: &[u8],
+    index: &Index,
+    hasher: RawHasher,
+    limits: &Limits,
+    now: i64,
+) -> Result<Decoded, WriteError> {
+    let mut body = Vec::new();
+    snappy::decompress(block, limits.decoded_bytes_max, &mut body)?;
+    let mut decoder = Decoder {
+        index,
+        hasher,
+        limits,
+        now,
+        n_series: 0,
+        n_samples: 0,
+        decoded: Decoded::default(),
+    };
+    walk::v1(&body, &mut decoder)?;
+    Ok(decoder.decoded)
+}
+
+struct Decoder<'a> {
+    index: &'a Index,
+    hasher: RawHasher,
+    limits: &'a Limits,
+    now: i64,
+    n_series: usize,
+    n_samples: usize,
+    decoded: Decoded,
+}
+
+impl walk::Visitor for Decoder<'_> {
+    type Error = WriteError;
+
+    fn series(&mut self, series: walk::RawSeries<'_>) -> Result<(), WriteError> {
+        self.n_series += 1;
+        self.n_samples += series.samples.len() + series.histograms.len();
+        if self.n_series > self.limits.series_per_request_max {
+            return Err(WriteError::TooMany {
+                what: "series",
+                limit: self.limits.series_per_request_max,
+            });
+        }
+        if self.n_samples > self.limits.samples_per_request_max {
+            return Err(WriteError::TooMany {
+                what: "samples",
+                limit: self.limits.samples_per_request_max,
+            });
+        }
+        if !series.histograms.is_empty() {
+            let refusals = &mut self.decoded.refusals;
+            refusals.add(Reason::NativeHistogram, series.histograms.len(), || {
+                validate::display(series.labels)
+            });
+        }
+        let raw_key = self.hasher.key(series.labels);
+        if let Some(known) = self.index.by_raw_key(raw_key) {
+            for raw in series.samples {
+                let sample = Sample { ts: raw.timestamp, value: raw.value };
+                match validate::time(sample.ts, self.now, self.limits) {
+                    Ok(()) => self.decoded.samples.push(Incoming { known, sample }),
+                    Err(reason) => self.refuse_sample(reason, series.labels, sample),
+                }
+            }
+            return Ok(());
+        }
+        match validate::labels(series.labels, self.limits) {
+            Ok(labels) => self.unknown(Unknown { raw_key, labels }, &series),
+            Err(reason) => {
+                // A bad series without samples is still something that its sender should know of.
+                let n_samples = series.samples.len().max(1);
+                self.decoded.refusals.add(reason, n_samples, || validate::display(series.labels));
+            }
+        }
+        Ok(())
+    }
+
+    fn metadata(&mut self, message: &[u8]) -> Result<(), WriteError> {
+        self.n_series += 1;
+        if self.n_series > self.limits.series_per_request_max {
+            return Err(WriteError::TooMany {
+                what: "metadata entries",
+                limit: self.limits.series_per_request_max,
+            });
+        }
+        // Help for humans: what cannot be read of it is not worth refusing samples for.
+        if let Ok(metadata) = MetricMetadata::decode(message)
+            && let Some(description) = Description::new(&metadata)
+        {
+            self.decoded.metadata.push(description);
+        }
+        Ok(())
+    }
+}
+
+impl Decoder<'_> {
+    fn unknown(&mut self, unknown: Unknown, series: &walk::RawSeries<'_>) {
+        let mut samples = Vec::with_capacity(series.samples.len());
+        for raw in series.samples {
+            let sample = Sample { ts: raw.timestamp, value: raw.value };
+            match validate::time(sample.ts, self.now, self.limits) {
+                Ok(()) => samples.push(sample),
+                Err(reason) => self.refuse_sample(reason, series.labels, sample),
+            }
+        }
+        // A series is created by its first sample, not by being mentioned.
+        if !samples.is_empty() {
+            self.decoded.unknown.push(UnknownSeries { series: unknown, samples });
+        }
+    }
+
+    fn refuse_sample(&mut self, reason: Reason, labels: &[u8], sample: Sample) {
+        self.decoded
+            .refusals
+            .add(reason, 1, || format!("{} at {}", validate::display(labels), sample.ts));
+    }
+}

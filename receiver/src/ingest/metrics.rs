@@ -1,0 +1,82 @@
+//! Counters of the way in.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+
+use super::{Reason, WriteError, Written};
+use crate::db::sqlstate::Outlook;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByReason {
+    reason: Reason,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Outcome {
+    Stored,
+    PartlyRefused,
+    Invalid,
+    PushedBack,
+}
+
+impl EncodeLabelValue for Reason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.as_str().encode(encoder)
+    }
+}
+
+/// Registered once for each receiver; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct IngestMetrics {
+    samples: Counter,
+    refused: Family<ByReason, Counter>,
+    requests: Family<ByOutcome, Counter>,
+}
+
+impl IngestMetrics {
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        registry.register(
+            "receiver_samples",
+            "Samples acknowledged: committed now or before",
+            metrics.samples.clone(),
+        );
+        registry.register(
+            "receiver_samples_refused",
+            "Samples that were refused for good, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "receiver_write_requests",
+            "Write requests by what became of them",
+            metrics.requests.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn written(&self, written: &Written) {
+        self.samples.inc_by(written.samples as u64);
+        let outcome =
+            if written.refusals.is_empty() { Outcome::Stored } else { Outcome::PartlyRefused };
+        self.requests.get_or_create(&ByOutcome { outcome }).inc();
+        for (reason, samples) in written.refusals.by_reason() {
+            self.refused.get_or_create(&ByReason { reason }).inc_by(samples as u64);
+        }
+    }
+
+    pub(super) fn failed(&self, err: &WriteError) {
+        let outcome = match err.outlook() {
+            Outlook::MayPass => Outcome::PushedBack,
+            Outlook::NeverPasses => Outcome::Invalid,
+        };
+        self.requests.get_or_create(&ByOutcome { outcome }).inc();
+    }
+}

@@ -1,0 +1,143 @@
+//! Judging a series that is not known yet, and the time of a sample.
+
+use promql::model::{LabelError, Labels, METRIC_NAME};
+use proto::remote_write::walk;
+
+use super::{Limits, Reason};
+
+/// A series' labels from its raw bytes, or why it is refused.
+///
+/// Labels may come in any order, and an empty value is an absent label; both are what senders do, whatever the
+/// specification says.
+pub(super) fn labels(raw: &[u8], limits: &Limits) -> Result<Labels, Reason> {
+    let mut pairs: Vec<(&str, &str)> = Vec::new();
+    for label in walk::labels(raw) {
+        // The walk before has stepped over these bytes; what it could not see is inside of a label.
+        let (name, value) = label.map_err(|_| Reason::InvalidUtf8)?;
+        if pairs.len() >= limits.labels_per_series_max {
+            return Err(Reason::TooManyLabels);
+        }
+        if name.len() > limits.label_name_bytes_max {
+            return Err(Reason::LabelNameTooLong);
+        }
+        if value.len() > limits.label_value_bytes_max {
+            return Err(Reason::LabelValueTooLong);
+        }
+        if name.contains(&0) || value.contains(&0) {
+            return Err(Reason::NulByte);
+        }
+        let name = str::from_utf8(name).map_err(|_| Reason::InvalidUtf8)?;
+        let value = str::from_utf8(value).map_err(|_| Reason::InvalidUtf8)?;
+        // The metric's name is a label name in PostgreSQL's index, too.
+        if name == METRIC_NAME && value.len() > limits.label_name_bytes_max {
+            return Err(Reason::LabelNameTooLong);
+        }
+        if name.is_empty() {
+            return Err(Reason::EmptyLabelName);
+        }
+        pairs.push((name, value));
+    }
+    // Before empty values are dropped: a name given twice is wrong even so.
+    let mut names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
+    names.sort_unstable();
+    if names.windows(2).any(|pair| pair[0] == pair[1]) {
+        return Err(Reason::DuplicateLabel);
+    }
+    let labels = Labels::from_pairs(pairs).map_err(|err| match err {
+        LabelError::EmptyName => Reason::EmptyLabelName,
+        LabelError::Duplicate { .. } => Reason::DuplicateLabel,
+    })?;
+    if labels.metric_name().is_empty() {
+        return Err(Reason::NoMetricName);
+    }
+    Ok(labels)
+}
+
+/// How a refused series is shown to its sender, whatever its bytes are.
+pub(super) fn display(raw: &[u8]) -> String {
+    let mut text = String::from("{");
+    for (name, value) in walk::labels(raw).flatten() {
+        if text.len() > 1 {
+            text.push_str(", ");
+        }
+        text.push_str(&String::from_utf8_lossy(name));
+        text.push('=');
+        text.push_str(&format!("{:?}", String::from_utf8_lossy(value)));
+    }
+    text.push('}');
+    text
+}
+
+/// Years 1 to 9999, which every date type of every client can hold.
+const TIME_RANGE: std::ops::Range<i64> = -62_135_596_800_000..253_402_300_800_000;
+
+#[inline]
+pub(super) fn time(ts: i64, now: i64, limits: &Limits) -> Result<(), Reason> {
+    if ts > now.saturating_add(limits.future_ms_max) {
+        return Err(Reason::TooFarInFuture);
+    }
+    if !TIME_RANGE.contains(&ts) {
+        return Err(Reason::TimeOutOfRange);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(pairs: &[(&str, &str)]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, value) in pairs {
+            let mut label = vec![0x0a, name.len() as u8];
+            label.extend_from_slice(name.as_bytes());
+            label.extend_from_slice(&[0x12, value.len() as u8]);
+            label.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(&[0x0a, label.len() as u8]);
+            out.extend_from_slice(&label);
+        }
+        out
+    }
+
+    #[test]
+    fn series_are_judged() {
+        let limits =
+            Limits { labels_per_series_max: 3, label_value_bytes_max: 9, ..Limits::default() };
+        let check = |pairs: &[(&str, &str)], expected: Result<&str, Reason>| {
+            let judged = labels(&raw(pairs), &limits).map(|labels| labels.to_string());
+            assert_eq!(
+                judged.as_deref(),
+                expected.as_ref().map(|s| *s).map_err(|r| r),
+                "{pairs:?}"
+            );
+        };
+        check(&[("job", "a"), ("__name__", "up")], Ok("up{job=\"a\"}"));
+        check(&[("__name__", "up"), ("gone", "")], Ok("up"));
+        check(&[("job", "a")], Err(Reason::NoMetricName));
+        check(&[("__name__", "")], Err(Reason::NoMetricName));
+        check(&[], Err(Reason::NoMetricName));
+        check(&[("__name__", "up"), ("a", "1"), ("a", "")], Err(Reason::DuplicateLabel));
+        check(&[("__name__", "up"), ("", "1")], Err(Reason::EmptyLabelName));
+        check(&[("__name__", "up"), ("a", "x\0y")], Err(Reason::NulByte));
+        check(&[("__name__", "up"), ("a", "1234567890")], Err(Reason::LabelValueTooLong));
+        check(
+            &[("__name__", "up"), ("a", "1"), ("b", "1"), ("c", "1")],
+            Err(Reason::TooManyLabels),
+        );
+        let mut not_utf8 = raw(&[("__name__", "up"), ("a", "1")]);
+        *not_utf8.last_mut().unwrap() = 0xff;
+        assert_eq!(labels(&not_utf8, &limits), Err(Reason::InvalidUtf8));
+        assert_eq!(display(&not_utf8), "{__name__=\"up\", a=\"\u{fffd}\"}");
+    }
+
+    #[test]
+    fn times_are_judged() {
+        let limits = Limits::default();
+        let now = 1_800_000_000_000;
+        assert_eq!(time(now + 600_000, now, &limits), Ok(()));
+        assert_eq!(time(now + 600_001, now, &limits), Err(Reason::TooFarInFuture));
+        assert_eq!(time(i64::MAX, now, &limits), Err(Reason::TooFarInFuture));
+        assert_eq!(time(i64::MIN, now, &limits), Err(Reason::TimeOutOfRange));
+        assert_eq!(time(0, now, &limits), Ok(()));
+    }
+}

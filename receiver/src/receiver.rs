@@ -1,0 +1,121 @@
+//! The receiver as a component: opened, served, closed.
+
+use std::sync::Arc;
+
+use axum::Router;
+use service::{Health, Metrics, Shutdown, WebArgs};
+use tracing::info;
+
+use crate::{
+    http,
+    ingest::{Ingest, IngestMetrics, Limits},
+    storage::{
+        self, Committing, Storage,
+        commit::{Committed, Listener},
+    },
+};
+
+/// The flags of `watchpost-receiver` and of `watchpost receiver`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub web: WebArgs,
+    /// PostgreSQL to keep everything in: postgres://user:password@host:5432/database
+    #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+}
+
+/// Where the receiver listens unless told otherwise.
+pub const DEFAULT_ADDRESS: &str = ":9201";
+
+/// What a receiver needs to open.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub database_url: String,
+    /// Names this process in `watchpost.writer`.
+    pub host: String,
+    pub limits: Limits,
+}
+
+/// An open receiver. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    storage: Storage,
+    ingest: Ingest,
+    metrics: Metrics,
+    health: Health,
+}
+
+/// Ends when the receiver and all its clones are gone and what they took is answered.
+#[derive(Debug)]
+pub struct Closing(Committing);
+
+impl Closing {
+    pub async fn finished(self) {
+        self.0.finished().await;
+    }
+}
+
+#[derive(Debug)]
+struct Nobody;
+
+impl Listener for Nobody {
+    fn is_interested(&self) -> bool {
+        false
+    }
+
+    fn committed(&self, _committed: Arc<Committed>) {}
+}
+
+impl Receiver {
+    /// Connects, migrates, reads back what a receiver before this one left in the log.
+    pub async fn open(config: Config) -> Result<(Self, Closing), storage::OpenError> {
+        let metrics = Metrics::new("receiver");
+        let (storage, committing) =
+            Storage::open(&config.database_url, &config.host, Arc::new(Nobody)).await?;
+        let ingest_metrics = metrics.register(IngestMetrics::register);
+        let ingest = Ingest::new(storage.clone(), config.limits, ingest_metrics);
+        let health = Health::default();
+        health.ready();
+        Ok((Self { storage, ingest, metrics, health }, Closing(committing)))
+    }
+
+    /// The way in for parts of the same process.
+    pub fn ingest(&self) -> &Ingest {
+        &self.ingest
+    }
+
+    pub fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
+    pub fn router(&self) -> Router {
+        let app = http::App::new(self.ingest.clone());
+        http::router(app).merge(service::admin::router(self.health.clone(), self.metrics.clone()))
+    }
+}
+
+/// Runs a receiver of its own until `shutdown` fires.
+pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
+    let Some(database_url) = args.database_url else {
+        anyhow::bail!(
+            "no database: give --database-url (or DATABASE_URL), or run `watchpost`, which brings a PostgreSQL of its own"
+        );
+    };
+    let listeners = service::web::bind(&args.web.listen_address_or(DEFAULT_ADDRESS))?;
+    let web_config = service::web::Config::load(args.web.config_file.as_deref())?;
+    let config = Config { database_url, host: host_name(), limits: Limits::default() };
+    let (receiver, closing) = Receiver::open(config).await?;
+    for listener in &listeners {
+        info!(address = %listener.address(), "listening on {}", listener.address());
+    }
+    service::web::serve(listeners, receiver.router(), web_config, shutdown).await?;
+    drop(receiver);
+    closing.finished().await;
+    Ok(())
+}
+
+/// The name of this machine.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
