@@ -1,1 +1,46 @@
-//! exporter: see Cargo.toml for what it is for; the parts land one by one.
+//! Metrics of this machine, as node_exporter names them: a drop-in that costs a fraction.
+//!
+//! [`Args`] are the flags, [`Exporter`] is made from [`Config`] (a part of them) and answers [`Exporter::collect`],
+//! which the page `/metrics` of [`Exporter::router`] and the in-process push share; [`run`] does everything a process
+//! needs.
+//!
+//! ```
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::time::{Duration, Instant};
+//!
+//! use exporter::{Config, Exporter, Filter};
+//!
+//! let exporter = Exporter::new(&Config::default())?;
+//! let deadline = Instant::now() + Duration::from_secs(5);
+//! let metrics = exporter.collect(deadline, &Filter::All).await;
+//! println!("{}", metrics.to_text());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Inside: [`collector`] has one file a collector, [`runner`] runs them so that a stuck one harms only itself, [`host`]
+//! and [`scan`] read and take apart what the kernel says.
+
+mod args;
+mod exporter;
+mod filter;
+mod web;
+
+mod collector;
+mod runner;
+
+mod name_filter;
+mod options;
+mod selection;
+mod self_metrics;
+
+mod host;
+mod netlink;
+mod scan;
+
+pub use args::{Args, Config, run};
+pub use collector::OptionError;
+pub use exporter::Exporter;
+pub use filter::{Filter, FilterError};
+pub use options::{Options, Paths};
+pub use selection::Selection;

@@ -79,6 +79,11 @@ impl Receiver {
         &self.storage
     }
 
+    /// Where parts of the same process show their metrics with ours.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     pub fn router(&self) -> Router {
         let app = http::App::new(self.ingest.clone());
         http::router(app).merge(service::admin::router(self.health.clone(), self.metrics.clone()))

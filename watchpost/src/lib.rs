@@ -1,1 +1,14 @@
-//! watchpost: see Cargo.toml for what it is for; the parts land one by one.
+//! Watchpost as one program: everything on this machine, or any of its parts alone.
+//!
+//! - [`suite`]: [`Suite`](suite::Suite) starts a private PostgreSQL, the receiver with its console, the exporter and
+//!   the blackbox exporter, and stops them in order. It adds nothing that the separate programs lack: the same
+//!   libraries with other edges.
+//! - [`feed`]: without a Prometheus, it scrapes in this process what a Prometheus would scrape over the network.
+//! - [`database`]: a private PostgreSQL that is kept alive, or the server that the user names.
+//! - [`cli`]: the command line; [`health`]: the question that a container's health check asks.
+
+pub mod cli;
+pub mod database;
+pub mod feed;
+pub mod health;
+pub mod suite;

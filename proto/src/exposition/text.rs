@@ -41,6 +41,10 @@ impl Exposition {
 }
 
 fn write_family(out: &mut String, family: &Family<'_>, format: Format) {
+    // A collector that found no device has opened its families for nothing.
+    if family.samples().next().is_none() {
+        return;
+    }
     let mut head = family.name();
     let mut kind = family.kind();
     if format == Format::OpenMetrics && kind == Kind::Counter {
@@ -151,6 +155,14 @@ mod tests {
             metrics.to_open_metrics(),
             "# HELP x A \\\"b\\\"\\\\\\nc.\n# TYPE x counter\nx_total{l=\"q\\\"\\\\\\n\"} +Inf\nx_total NaN\nx_total -0 1.500\n# EOF\n"
         );
+    }
+
+    #[test]
+    fn families_without_samples_are_left_out() {
+        let mut metrics = Exposition::new();
+        metrics.family("a", "A.", Kind::Gauge);
+        assert_eq!(metrics.to_text(), "");
+        assert_eq!(metrics.to_open_metrics(), "# EOF\n");
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod account;
 mod advice;
 mod binaries;
 mod cluster;
+mod fetch;
 mod folder;
 mod process;
 mod settings;
@@ -37,16 +38,20 @@ mod settings;
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use tracing::{error, warn};
 
 use self::{
     account::Account,
+    binaries::Binaries,
     folder::Folder,
     process::{Postmaster, StopSignal},
 };
+
+pub use self::fetch::FetchError;
 
 /// The oldest PostgreSQL whose features the storage uses (lz4 TOAST, `DETACH CONCURRENTLY`).
 pub const MAJOR_MIN: u32 = 14;
@@ -58,6 +63,11 @@ const FAST_STOP_MAX: Duration = Duration::from_secs(60);
 /// An immediate shutdown writes nothing.
 const IMMEDIATE_STOP_MAX: Duration = Duration::from_secs(10);
 
+/// What PostgreSQL says while children of a killed server still finish what they were doing; they end by themselves.
+const LEFTOVERS: &str = "is still in use";
+const LEFTOVERS_MAX: Duration = Duration::from_secs(30);
+const LEFTOVERS_POLL: Duration = Duration::from_millis(100);
+
 /// What a private PostgreSQL needs to know.
 #[derive(Clone, Debug)]
 pub struct ManagedConfig {
@@ -65,12 +75,22 @@ pub struct ManagedConfig {
     pub folder: PathBuf,
     /// Where `postgres` and `initdb` lie; searched for if not given.
     pub bin_dir: Option<PathBuf>,
+    /// Where PostgreSQL is fetched from if this machine has none; `None` fetches nothing.
+    pub download_url: Option<String>,
+    /// Where a fetched PostgreSQL is kept; `binaries/` in the folder if not given.
+    pub fetched_dir: Option<PathBuf>,
     pub durability: Durability,
 }
 
 impl ManagedConfig {
     pub fn new(folder: PathBuf) -> Self {
-        Self { folder, bin_dir: None, durability: Durability::Full }
+        Self {
+            folder,
+            bin_dir: None,
+            download_url: Some(fetch::DOWNLOAD_URL.to_owned()),
+            fetched_dir: None,
+            durability: Durability::Full,
+        }
     }
 }
 
@@ -86,6 +106,10 @@ pub enum Durability {
 /// A step of [`Managed::start`], for whoever waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Progress {
+    /// This machine has no PostgreSQL, one is being fetched.
+    Fetching { version: String, url: String },
+    /// How far that is: `done` and `total` in bytes.
+    Fetched { done: u64, total: u64 },
     /// A new data folder is being made.
     Creating { folder: PathBuf, version: String },
     /// A PostgreSQL that an earlier process left behind is stopped first.
@@ -97,6 +121,12 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Fetching { version, url } => {
+                write!(f, "no PostgreSQL on this machine: fetching {version} from {url}")
+            }
+            Self::Fetched { done, total } => {
+                write!(f, "fetched {} of {} MB", done / 1_000_000, total / 1_000_000)
+            }
             Self::Creating { folder, version } => {
                 write!(f, "creating a PostgreSQL {version} data folder in {}", folder.display())
             }
@@ -115,6 +145,11 @@ pub enum ManagedError {
         "no PostgreSQL server from version {MAJOR_MIN} on is installed: {advice}, or use another server with --database-url"
     )]
     NotInstalled { advice: String },
+    #[error(
+        "no PostgreSQL server from version {MAJOR_MIN} on is installed and none could be fetched ({}): {advice}, or use another server with --database-url",
+        service::error::chain(reason)
+    )]
+    NotFetched { advice: String, reason: FetchError },
     #[error(
         "{} was made by PostgreSQL {found} and can be read by no other version, but here is {installed}: {advice}, or choose another folder with --storage.path",
         folder.display()
@@ -180,8 +215,16 @@ pub enum ManagedError {
 pub struct Managed {
     // Fields are dropped in this order: the server is asked to stop before the folder is given free.
     postmaster: Postmaster,
-    folder: Folder,
-    version: String,
+    folder: Arc<Folder>,
+    program: Program,
+}
+
+/// How the server process is started, the first time and again.
+#[derive(Clone, Debug)]
+struct Program {
+    binaries: Binaries,
+    account: Option<Account>,
+    durability: Durability,
 }
 
 impl Managed {
@@ -195,19 +238,29 @@ impl Managed {
         progress: impl Fn(Progress) + Send + Sync + Clone + 'static,
     ) -> Result<Self, ManagedError> {
         let path = config.folder.clone();
-        let (mut folder, account) = blocking(move || Folder::open(&path)).await?;
+        let (folder, account) = blocking(move || Folder::open(&path)).await?;
+        let folder = Arc::new(folder);
         folder.clear_previous(&progress).await?;
-        let tell = progress.clone();
-        let (folder, version, postmaster) = blocking(move || {
-            let (version, postmaster) = launch(&config, &mut folder, account.as_ref(), &tell)?;
-            Ok((folder, version, postmaster))
-        })
-        .await?;
+        let binaries = find_or_fetch(&config, &folder, &progress).await?;
+        let program = Program { binaries, account, durability: config.durability };
+        let postmaster = bring_up(&folder, &program, &progress).await?;
         // From here on dropping `managed` stops the server.
-        let mut managed = Self { postmaster, folder, version };
-        cluster::wait_until_ready(&mut managed.postmaster, &managed.folder, &progress).await?;
+        let managed = Self { postmaster, folder, program };
         cluster::create_database(&managed.folder, DATABASE).await?;
         Ok(managed)
+    }
+
+    /// Starts the server again after it died by itself; the URL stays the same.
+    pub async fn revive(
+        &mut self,
+        progress: impl Fn(Progress) + Send + Sync + Clone + 'static,
+    ) -> Result<(), ManagedError> {
+        self.postmaster.release();
+        // Its supervisor may still be waiting for the last of its processes.
+        self.postmaster.wait_exit(IMMEDIATE_STOP_MAX).await;
+        self.folder.clear_previous(&progress).await?;
+        self.postmaster = bring_up(&self.folder, &self.program, &progress).await?;
+        Ok(())
     }
 
     /// Where the `watchpost` database is, as that role.
@@ -223,7 +276,7 @@ impl Managed {
 
     /// `15.8`
     pub fn version(&self) -> &str {
-        &self.version
+        &self.program.binaries.version
     }
 
     /// The folder given in the configuration.
@@ -260,30 +313,84 @@ impl Managed {
     }
 }
 
-/// Everything from an opened folder to the running process.
-fn launch(
+/// The server programs of this machine that fit the folder's data, or fetched ones.
+async fn find_or_fetch(
     config: &ManagedConfig,
-    folder: &mut Folder,
-    account: Option<&Account>,
+    folder: &Folder,
     progress: &impl Fn(Progress),
-) -> Result<(String, Postmaster), ManagedError> {
-    let major = folder.major()?;
-    let found = binaries::search(config.bin_dir.as_deref(), &folder.binaries());
-    let binaries = binaries::choose(found, major, folder)?;
+) -> Result<Binaries, ManagedError> {
+    let wanted = folder.major()?;
+    let fetched_dir = config.fetched_dir.clone().unwrap_or_else(|| folder.binaries());
+    let search = || {
+        let (bin_dir, fetched_dir) = (config.bin_dir.clone(), fetched_dir.clone());
+        blocking(move || Ok(binaries::search(bin_dir.as_deref(), &fetched_dir)))
+    };
+    let missing = match binaries::choose(search().await?, wanted, &folder.data()) {
+        Ok(binaries) => return Ok(binaries),
+        Err(missing) => missing,
+    };
+    let Some(url) = config.download_url.as_deref().filter(|_| config.bin_dir.is_none()) else {
+        return Err(missing);
+    };
+    match fetch::fetch(url, wanted, &fetched_dir, progress).await {
+        Ok(()) => binaries::choose(search().await?, wanted, &folder.data()),
+        // What the user can do about it is the same as before we tried.
+        Err(reason) => Err(match missing {
+            ManagedError::NotInstalled { advice } => ManagedError::NotFetched { advice, reason },
+            other => {
+                warn!("{}", service::error::chain(&reason));
+                other
+            }
+        }),
+    }
+}
+
+/// Starts the server of a prepared folder and waits until it takes connections.
+async fn bring_up<P>(
+    folder: &Arc<Folder>,
+    program: &Program,
+    progress: &P,
+) -> Result<Postmaster, ManagedError>
+where
+    P: Fn(Progress) + Send + Sync + Clone + 'static,
+{
+    let deadline = Instant::now() + LEFTOVERS_MAX;
+    loop {
+        let (its_folder, its_program, tell) = (folder.clone(), program.clone(), progress.clone());
+        let mut postmaster = blocking(move || launch(&its_folder, &its_program, &tell)).await?;
+        match cluster::wait_until_ready(&mut postmaster, folder, progress).await {
+            Ok(()) => return Ok(postmaster),
+            Err(ManagedError::Start { reason, .. })
+                if reason.contains(LEFTOVERS) && Instant::now() < deadline =>
+            {
+                tokio::time::sleep(LEFTOVERS_POLL).await;
+            }
+            Err(err) => return Err(err),
+        }
+    }
+}
+
+/// Everything from a prepared folder to the running process.
+fn launch(
+    folder: &Folder,
+    program: &Program,
+    progress: &impl Fn(Progress),
+) -> Result<Postmaster, ManagedError> {
+    let Program { binaries, account, durability } = program;
+    let account = account.as_ref();
     if let Some(account) = account {
         account.check_reaches(folder.path())?;
         account.check_reaches(&binaries.dir)?;
     }
-    if major.is_none() {
+    if folder.major()?.is_none() {
         progress(Progress::Creating {
             folder: folder.path().to_owned(),
             version: binaries.version.clone(),
         });
-        cluster::create(&binaries, folder, account, config.durability)?;
+        cluster::create(binaries, folder, account, *durability)?;
     }
-    settings::write(&binaries, folder, account, config.durability)?;
-    let postmaster = process::spawn(&binaries, folder, account, config.durability)?;
-    Ok((binaries.version, postmaster))
+    settings::write(binaries, folder, account, *durability)?;
+    process::spawn(binaries, folder, account, *durability)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -14,6 +14,7 @@
 use std::{
     env,
     os::unix::fs::PermissionsExt,
+    path::PathBuf,
     str::FromStr,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -105,13 +106,24 @@ pub fn folder() -> TempDir {
     folder
 }
 
+/// Outside of any home folder, which PostgreSQL's user could not enter.
+fn fetched_dir() -> PathBuf {
+    let me = rustix::process::geteuid().as_raw();
+    env::temp_dir().join(format!("watchpost-fetched-{me}"))
+}
+
 async fn start() -> Server {
     if let Ok(url) = env::var(SERVER_VARIABLE) {
         return Server::Given(url);
     }
     // The supervisor removes it: at the end of this process nobody would drop it.
     let folder = folder().keep();
-    let config = ManagedConfig { durability: Durability::Throwaway, ..ManagedConfig::new(folder) };
+    let config = ManagedConfig {
+        durability: Durability::Throwaway,
+        // The folder is removed at the end; what had to be fetched is kept for the next test.
+        fetched_dir: Some(fetched_dir()),
+        ..ManagedConfig::new(folder)
+    };
     match Managed::start(config, |_| {}).await {
         Ok(managed) => Server::Private(managed),
         Err(err) => panic!(

@@ -94,12 +94,67 @@ async fn data_survives_a_stop_and_a_crash() {
 }
 
 #[tokio::test]
+async fn a_server_that_died_is_revived() {
+    let folder = testing::folder();
+    let mut managed = start(folder.path()).await;
+    let url = managed.url();
+    let pid = postmaster(folder.path());
+    kill("KILL", &pid);
+    until("the killed server is gone", || !is_alive(&pid)).await;
+    managed.revive(|_| {}).await.unwrap();
+    assert!(managed.is_running());
+    assert_eq!(managed.url(), url);
+    connect(&managed).await.ping().await.unwrap();
+    managed.stop().await;
+}
+
+#[tokio::test]
 async fn dropping_it_stops_the_server() {
     let folder = testing::folder();
     let managed = start(folder.path()).await;
     let pid = postmaster(folder.path());
     drop(managed);
     until("the dropped server is gone", || !is_alive(&pid)).await;
+}
+
+/// The processes below `parent`, by `/proc/<pid>/stat`.
+#[cfg(target_os = "linux")]
+fn children(parent: &str) -> Vec<String> {
+    let pids =
+        fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().into_string().ok());
+    pids.filter(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name.split_whitespace().nth(1) == Some(parent)
+    })
+    .collect()
+}
+
+/// Even if somebody shoots our whole process tree except PostgreSQL itself.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_left_behind_is_stopped_first() {
+    let folder = testing::folder();
+    let managed = start(folder.path()).await;
+    let pid = postmaster(folder.path());
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let supervisor = stat.rsplit(')').next().unwrap().split_whitespace().nth(1).unwrap().to_owned();
+    kill("KILL", &supervisor);
+    for child in children(&supervisor).iter().filter(|child| **child != pid) {
+        kill("KILL", child);
+    }
+    drop(managed);
+    assert!(is_alive(&pid));
+    let steps = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let told = steps.clone();
+    let managed =
+        Managed::start(config(folder.path()), move |step| told.lock().unwrap().push(step))
+            .await
+            .unwrap();
+    let expected = Progress::StoppingOrphan { pid: pid.parse().unwrap() };
+    assert_eq!(*steps.lock().unwrap(), [expected]);
+    assert!(!is_alive(&pid) && postmaster(folder.path()) != pid);
+    managed.stop().await;
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{MAJOR_MIN, ManagedError, advice, folder::Folder};
+use super::{MAJOR_MIN, ManagedError, advice};
 
 /// A folder with `postgres` and `initdb`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub(super) fn search(bin_dir: Option<&Path>, fetched: &Path) -> Vec<Binaries> {
 pub(super) fn choose(
     found: Vec<Binaries>,
     wanted: Option<u32>,
-    folder: &Folder,
+    data: &Path,
 ) -> Result<Binaries, ManagedError> {
     let mut majors: Vec<u32> = found.iter().map(|b| b.major).collect();
     majors.sort_unstable();
@@ -111,7 +111,7 @@ pub(super) fn choose(
                     ),
                 };
                 Err(ManagedError::WrongMajor {
-                    folder: folder.data(),
+                    folder: data.to_owned(),
                     found: major,
                     installed,
                     advice: advice::install(wanted),
@@ -175,20 +175,20 @@ mod tests {
             .iter()
             .map(|(name, version)| Binaries::read(&fake(temp.path(), name, version)).unwrap())
             .collect();
-        let (folder, _) = Folder::open(&temp.path().join("folder")).unwrap();
-        assert_eq!(choose(found.clone(), None, &folder).unwrap().version, "17.2");
-        assert_eq!(choose(found.clone(), Some(15), &folder).unwrap().version, "15.8");
-        let text = choose(found.clone(), Some(16), &folder).unwrap_err().to_string();
+        let data = temp.path().join("data");
+        assert_eq!(choose(found.clone(), None, &data).unwrap().version, "17.2");
+        assert_eq!(choose(found.clone(), Some(15), &data).unwrap().version, "15.8");
+        let text = choose(found.clone(), Some(16), &data).unwrap_err().to_string();
         assert!(
             text.contains("was made by PostgreSQL 16") && text.contains("here is only 9, 15, 17"),
             "{text}"
         );
-        let text = choose(found[2..].to_vec(), None, &folder).unwrap_err().to_string();
+        let text = choose(found[2..].to_vec(), None, &data).unwrap_err().to_string();
         assert!(
             text.contains("no PostgreSQL server from version 14 on is installed: install"),
             "{text}"
         );
-        assert!(choose(Vec::new(), None, &folder).is_err());
+        assert!(choose(Vec::new(), None, &data).is_err());
     }
 
     #[test]

@@ -1,0 +1,101 @@
+//! What a collector is, and the table of all of them.
+//!
+//! A collector reads one corner of the machine and writes families. It is run by one thread at a time (see
+//! [`crate::runner`]), so it may keep buffers and earlier values in `self`. What it fails at is its own alone.
+
+use std::{io, path::PathBuf};
+
+use proto::exposition::Exposition;
+
+use crate::{Selection, host::Host, options::Options};
+
+pub(crate) mod table;
+
+/// One corner of the machine.
+pub(crate) trait Collector: Send {
+    /// Adds this corner's families to `out`. What was added before an error stays.
+    fn collect(&mut self, out: &mut Exposition) -> Result<(), Error>;
+}
+
+/// What collectors are made from.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    pub(crate) host: &'a Host,
+    pub(crate) options: &'a Options,
+    pub(crate) selection: &'a Selection,
+}
+
+/// Why a collector has nothing, or not everything, to say.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The machine lacks the hardware or the kernel lacks the feature; normal, and logged at debug level only.
+    #[error("this machine has no {what}")]
+    NoData { what: &'static str },
+    /// A collector of node_exporter's that this program accepts on its command line but does not have.
+    #[error("this collector is not part of this program: remove --collector.{name}")]
+    NotBuilt { name: &'static str },
+    #[error("read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}: {what}", path.display())]
+    Parse { path: PathBuf, what: &'static str },
+    /// A system call other than reading a file.
+    #[error("{call}")]
+    System {
+        call: &'static str,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// Turns "no such file" into [`Error::NoData`]: for the file whose absence means that the feature is absent.
+    pub(crate) fn or_no_data(self, what: &'static str) -> Self {
+        match &self {
+            Self::Read { source, .. } if is_absent(source) => Self::NoData { what },
+            _ => self,
+        }
+    }
+
+    /// Whether the file, or the device behind it, is not there.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if is_absent(source))
+    }
+}
+
+fn is_absent(err: &io::Error) -> bool {
+    // ENODEV and ENXIO: the device went between listing and reading.
+    err.kind() == io::ErrorKind::NotFound
+        || err.kind() == io::ErrorKind::NotADirectory
+        || [Some(libc::ENODEV), Some(libc::ENXIO)].contains(&err.raw_os_error())
+}
+
+/// Why a collector cannot be made: a flag of the user's is wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionError {
+    #[error("--{flag}")]
+    Pattern {
+        flag: &'static str,
+        #[source]
+        source: regexp::Error,
+    },
+    #[error("--{include} and --{exclude} exclude each other: give one")]
+    Both { include: &'static str, exclude: &'static str },
+    #[error("--{flag}: `{value}` {problem}")]
+    Value { flag: &'static str, value: String, problem: &'static str },
+}
+
+mod cpu;
+mod diskstats;
+mod filesystem;
+mod loadavg;
+mod meminfo;
+mod netdev;
+mod pressure;
+mod softnet;
+mod stat;
+mod time;
+mod uname;

@@ -1,0 +1,62 @@
+//! Every collector's name, whether it runs unless told otherwise, and how it is made.
+
+use proto::exposition::Exposition;
+
+use super::{Collector, Error, OptionError, Setup};
+
+/// What makes a collector.
+type Open = fn(&Setup<'_>) -> Result<Box<dyn Collector>, OptionError>;
+
+/// One collector.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The name in `--collector.<name>`, `collect[]` and the label `collector`.
+    pub(crate) name: &'static str,
+    /// Whether it runs without `--collector.<name>`.
+    pub(crate) default_on: bool,
+    /// `None` for a collector of node_exporter's that we know but do not have.
+    pub(crate) open: Option<Open>,
+}
+
+const fn on(name: &'static str, open: Open) -> Entry {
+    Entry { name, default_on: true, open: Some(open) }
+}
+
+const fn known(name: &'static str) -> Entry {
+    Entry { name, default_on: false, open: None }
+}
+
+/// All collectors, sorted by name.
+pub(crate) const ENTRIES: &[Entry] = &[
+    on("cpu", super::cpu::open),
+    on("diskstats", super::diskstats::open),
+    on("filesystem", super::filesystem::open),
+    on("loadavg", super::loadavg::open),
+    on("meminfo", super::meminfo::open),
+    on("netdev", super::netdev::open),
+    known("ntp"),
+    on("pressure", super::pressure::open),
+    on("softnet", super::softnet::open),
+    on("stat", super::stat::open),
+    on("time", super::time::open),
+    on("uname", super::uname::open),
+];
+
+/// Stands in for a collector that we do not have: reports so, each time.
+pub(crate) struct NotBuilt(pub(crate) &'static str);
+
+impl Collector for NotBuilt {
+    fn collect(&mut self, _out: &mut Exposition) -> Result<(), Error> {
+        Err(Error::NotBuilt { name: self.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_and_unique() {
+        assert!(ENTRIES.is_sorted_by(|a, b| a.name < b.name));
+    }
+}

@@ -1,0 +1,69 @@
+//! The system clock, its time zone and its sources.
+
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use proto::exposition::{Exposition, Kind};
+
+use super::{Collector, Error, OptionError, Setup};
+use crate::{host, scan};
+
+mod zone;
+
+struct Time {
+    clocksources: PathBuf,
+}
+
+pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError> {
+    Ok(Box::new(Time { clocksources: setup.host.sys("devices/system/clocksource") }))
+}
+
+impl Collector for Time {
+    fn collect(&mut self, out: &mut Exposition) -> Result<(), Error> {
+        // A clock before 1970 shows as 0.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        out.gauge(
+            "node_time_seconds",
+            "System time in seconds since epoch (1970).",
+            now.as_secs_f64(),
+        );
+        if let Some((name, offset)) = zone::local(now.as_secs() as i64) {
+            out.family(
+                "node_time_zone_offset_seconds",
+                "System time zone offset in seconds.",
+                Kind::Gauge,
+            )
+            .sample(&[("time_zone", &name)], f64::from(offset));
+        }
+        let devices = match host::names(&self.clocksources) {
+            Ok(names) => names,
+            Err(err) if err.is_absent() => return Ok(()),
+            Err(err) => return Err(err),
+        };
+        for name in devices {
+            let Some(device) = name.strip_prefix("clocksource") else { continue };
+            let directory = self.clocksources.join(&name);
+            if let Ok(available) = host::attribute(&directory.join("available_clocksource")) {
+                let mut family = out.family(
+                    "node_time_clocksource_available_info",
+                    "Available clocksources read from '/sys/devices/system/clocksource'.",
+                    Kind::Gauge,
+                );
+                for source in scan::fields(&available) {
+                    family.sample(&[("clocksource", &scan::text(source)), ("device", device)], 1.0);
+                }
+            }
+            if let Ok(current) = host::attribute(&directory.join("current_clocksource")) {
+                out.family(
+                    "node_time_clocksource_current_info",
+                    "Current clocksource read from '/sys/devices/system/clocksource'.",
+                    Kind::Gauge,
+                )
+                .sample(&[("clocksource", &scan::text(&current)), ("device", device)], 1.0);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! The flags of single collectors, as node_exporter names them.
+//!
+//! Collectors themselves are switched by [`crate::Selection`]; the flags here say what they show.
+
+use std::path::PathBuf;
+
+use service::units::Span;
+
+/// What collectors show. The defaults are node_exporter's.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "What collectors show")]
+#[group(skip)]
+pub struct Options {
+    /// Show `node_cpu_info` from /proc/cpuinfo
+    #[arg(long = "collector.cpu.info")]
+    pub cpu_info: bool,
+    /// CPU flags to show; implies --collector.cpu.info
+    #[arg(long = "collector.cpu.info.flags-include", value_name = "REGEXP")]
+    pub cpu_flags_include: Option<String>,
+    /// CPU bugs to show; implies --collector.cpu.info
+    #[arg(long = "collector.cpu.info.bugs-include", value_name = "REGEXP")]
+    pub cpu_bugs_include: Option<String>,
+
+    /// Block devices to show, and no others
+    #[arg(long = "collector.diskstats.device-include", value_name = "REGEXP")]
+    pub diskstats_include: Option<String>,
+    /// Block devices to hide [default: ram disks, loop devices, floppies and partitions]
+    #[arg(
+        long = "collector.diskstats.device-exclude",
+        alias = "collector.diskstats.ignored-devices",
+        value_name = "REGEXP"
+    )]
+    pub diskstats_exclude: Option<String>,
+
+    /// Mount points to show, and no others
+    #[arg(long = "collector.filesystem.mount-points-include", value_name = "REGEXP")]
+    pub mount_points_include: Option<String>,
+    /// Mount points to hide [default: those of the system and of containers]
+    #[arg(
+        long = "collector.filesystem.mount-points-exclude",
+        alias = "collector.filesystem.ignored-mount-points",
+        value_name = "REGEXP"
+    )]
+    pub mount_points_exclude: Option<String>,
+    /// Filesystem types to show, and no others
+    #[arg(long = "collector.filesystem.fs-types-include", value_name = "REGEXP")]
+    pub fs_types_include: Option<String>,
+    /// Filesystem types to hide [default: virtual ones]
+    #[arg(
+        long = "collector.filesystem.fs-types-exclude",
+        alias = "collector.filesystem.ignored-fs-types",
+        value_name = "REGEXP"
+    )]
+    pub fs_types_exclude: Option<String>,
+    /// How long to wait for one remote mount
+    #[arg(
+        long = "collector.filesystem.mount-timeout",
+        value_name = "DURATION",
+        default_value = "5s",
+        hide = true
+    )]
+    pub mount_timeout: Span,
+
+    /// Network devices to show in netdev, and no others
+    #[arg(
+        long = "collector.netdev.device-include",
+        alias = "collector.netdev.device-whitelist",
+        value_name = "REGEXP"
+    )]
+    pub netdev_include: Option<String>,
+    /// Network devices to hide in netdev
+    #[arg(
+        long = "collector.netdev.device-exclude",
+        alias = "collector.netdev.device-blacklist",
+        value_name = "REGEXP"
+    )]
+    pub netdev_exclude: Option<String>,
+    /// Show each kernel counter under its own name instead of the sums of /proc/net/dev
+    #[arg(long = "collector.netdev.enable-detailed-metrics")]
+    pub netdev_detailed: bool,
+
+    /// Show softirq calls by vector
+    #[arg(long = "collector.stat.softirq")]
+    pub stat_softirq: bool,
+}
+
+/// Where the machine's filesystems are mounted.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Paths")]
+#[group(skip)]
+pub struct Paths {
+    /// The procfs mount point
+    #[arg(long = "path.procfs", value_name = "FOLDER", default_value = "/proc")]
+    pub procfs: PathBuf,
+    /// The sysfs mount point
+    #[arg(long = "path.sysfs", value_name = "FOLDER", default_value = "/sys")]
+    pub sysfs: PathBuf,
+    /// The root filesystem's mount point
+    #[arg(long = "path.rootfs", value_name = "FOLDER", default_value = "/")]
+    pub rootfs: PathBuf,
+    /// The udev data folder
+    #[arg(long = "path.udev.data", value_name = "FOLDER", default_value = "/run/udev/data")]
+    pub udev_data: PathBuf,
+}

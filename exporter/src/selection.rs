@@ -1,0 +1,186 @@
+//! `--collector.<name>` and `--no-collector.<name>`: which collectors run.
+//!
+//! Written by hand rather than derived, because the flags come from the table of collectors, and because some are on
+//! unless `--no-…` is given, which a derived boolean cannot tell.
+
+use std::collections::BTreeMap;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
+
+use crate::collector::table::{ENTRIES, Entry};
+
+/// Switches that are on by default and belong to a single collector.
+const SWITCHES: &[(&str, &str)] = &[
+    ("collector.cpu.guest", "Show node_cpu_guest_seconds_total"),
+    ("collector.netdev.netlink", "Ask the kernel over netlink instead of reading /proc/net/dev"),
+];
+
+/// node_exporter's flags that change nothing here: (name, whether it takes a value).
+const IGNORED: &[(&str, bool)] = &[
+    ("collector.arp.netlink", false),
+    ("collector.filesystem.stat-workers", true),
+    ("runtime.gomaxprocs", true),
+];
+
+/// Which collectors run. [`Selection::default`] is what runs without any flag.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    only_asked: bool,
+    asked: BTreeMap<&'static str, bool>,
+    ignored: Vec<&'static str>,
+}
+
+impl Selection {
+    /// Switches a collector on or off, as `--collector.<name>` and `--no-collector.<name>` do.
+    ///
+    /// A name that no collector has changes nothing.
+    pub fn set(&mut self, collector: &str, on: bool) {
+        if let Some(entry) = ENTRIES.iter().find(|entry| entry.name == collector) {
+            self.asked.insert(entry.name, on);
+        }
+    }
+
+    /// Runs only what is asked for by [`Self::set`], as `--collector.disable-defaults` does.
+    pub fn disable_defaults(&mut self) {
+        self.only_asked = true;
+    }
+
+    pub(crate) fn is_on(&self, entry: &Entry) -> bool {
+        let default = entry.default_on && !self.only_asked;
+        self.asked.get(entry.name).copied().unwrap_or(default)
+    }
+
+    /// A switch of a single collector; on unless switched off.
+    pub(crate) fn switch(&self, name: &str) -> bool {
+        self.asked.get(name).copied().unwrap_or(true)
+    }
+
+    /// Flags given that change nothing.
+    pub(crate) fn ignored(&self) -> &[&'static str] {
+        &self.ignored
+    }
+}
+
+impl clap::Args for Selection {
+    fn augment_args(command: Command) -> Command {
+        let switch = |name: String| {
+            Arg::new(name.clone()).long(name).action(ArgAction::SetTrue).help_heading("Collectors")
+        };
+        let collectors = ENTRIES.iter().map(|entry| {
+            let state = match entry {
+                Entry { open: None, .. } => "not part of this program; accepted and ignored",
+                Entry { default_on: true, .. } => "on by default",
+                Entry { default_on: false, .. } => "off by default",
+            };
+            switch(format!("collector.{}", entry.name)).help(state).hide(entry.open.is_none())
+        });
+        let switches = SWITCHES.iter().map(|(name, help)| switch((*name).to_owned()).help(help));
+        let ignored = IGNORED.iter().map(|(name, takes_value)| {
+            if *takes_value {
+                Arg::new(name).long(name).action(ArgAction::Append).hide(true)
+            } else {
+                switch((*name).to_owned()).hide(true)
+            }
+        });
+        let disable = switch("collector.disable-defaults".to_owned())
+            .help("Run only the collectors that are asked for");
+        command.arg(disable).args(collectors).args(switches).args(ignored)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for Selection {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut selection = Self {
+            only_asked: asked(matches, "collector.disable-defaults") == Some(true),
+            ..Self::default()
+        };
+        for entry in ENTRIES {
+            if let Some(on) = asked(matches, &format!("collector.{}", entry.name)) {
+                selection.asked.insert(entry.name, on);
+            }
+        }
+        for (name, _) in SWITCHES {
+            if let Some(on) = asked(matches, name) {
+                selection.asked.insert(name, on);
+            }
+        }
+        let given = IGNORED.iter().map(|(name, _)| *name);
+        selection.ignored = given.filter(|name| source_is_user(matches, name)).collect();
+        Ok(selection)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// What the user said about a boolean flag, if anything.
+fn asked(matches: &ArgMatches, name: &str) -> Option<bool> {
+    // `service::flags` gives every boolean its negation, which overrides the flag itself.
+    let negation = format!("no-{name}");
+    if source_is_user(matches, &negation) && matches.get_flag(&negation) {
+        return Some(false);
+    }
+    source_is_user(matches, name).then(|| matches.get_flag(name))
+}
+
+fn source_is_user(matches: &ArgMatches, name: &str) -> bool {
+    matches.try_contains_id(name).is_ok()
+        && matches!(
+            matches.value_source(name),
+            Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Args {
+        #[command(flatten)]
+        selection: Selection,
+    }
+
+    fn running(words: &[&str]) -> Vec<&'static str> {
+        let mut all = vec!["x"];
+        all.extend(words);
+        let selection = service::flags::parse_from::<Args>(&all).unwrap().selection;
+        ENTRIES.iter().filter(|entry| selection.is_on(entry)).map(|entry| entry.name).collect()
+    }
+
+    #[test]
+    fn the_last_word_about_a_collector_wins() {
+        assert!(running(&[]).contains(&"cpu"));
+        assert!(!running(&["--no-collector.cpu"]).contains(&"cpu"));
+        assert!(running(&["--no-collector.cpu", "--collector.cpu"]).contains(&"cpu"));
+        assert!(!running(&["--collector.cpu", "--no-collector.cpu"]).contains(&"cpu"));
+        assert_eq!(running(&["--collector.disable-defaults"]), Vec::<&str>::new());
+        assert_eq!(
+            running(&["--collector.uname", "--collector.disable-defaults", "--collector.cpu"]),
+            ["cpu", "uname"]
+        );
+    }
+
+    #[test]
+    fn switches_are_on_until_switched_off() {
+        let parse =
+            |word: &str| service::flags::parse_from::<Args>(&["x", word]).unwrap().selection;
+        assert!(parse("--collector.cpu").switch("collector.cpu.guest"));
+        assert!(parse("--collector.cpu.guest").switch("collector.cpu.guest"));
+        assert!(!parse("--no-collector.cpu.guest").switch("collector.cpu.guest"));
+    }
+
+    #[test]
+    fn flags_without_effect_are_told() {
+        let args: Args = service::flags::parse_from(&["x", "--runtime.gomaxprocs=4"]).unwrap();
+        assert_eq!(args.selection.ignored(), ["runtime.gomaxprocs"]);
+    }
+}
