@@ -32,14 +32,17 @@ pub mod error;
 pub mod flags;
 pub mod metrics;
 mod run;
+pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;
+pub mod version;
 pub mod web;
 
 pub use admin::Health;
 pub use metrics::Metrics;
 pub use run::{Threads, run};
+pub use secret::Secret;
 pub use shutdown::Shutdown;
 pub use telemetry::LogArgs;
 pub use web::WebArgs;
