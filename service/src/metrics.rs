@@ -11,7 +11,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// An empty registry; `program` (`receiver`, …) prefixes nothing, it names the build_info family.
+    /// An empty registry; `program` (`receiver`, …) prefixes nothing, it names the `build_info` family.
     pub fn new(_program: &'static str) -> Self {
         Self { registry: Arc::default() }
     }
