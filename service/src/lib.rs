@@ -31,6 +31,7 @@ pub mod config;
 pub mod error;
 pub mod flags;
 pub mod metrics;
+pub mod reload;
 mod run;
 pub mod secret;
 pub mod shutdown;
