@@ -1,0 +1,3 @@
+//! What the receiver answers over HTTP.
+
+pub mod live;
