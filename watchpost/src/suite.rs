@@ -9,7 +9,7 @@ use std::{io::Write, net::SocketAddr, path::PathBuf};
 use anyhow::Context;
 use axum::Router;
 use exporter::Exporter;
-use receiver::{Closing, Receiver, db::managed::ManagedConfig, host_name, ingest::Limits};
+use receiver::{Closing, Receiver, db::managed::ManagedConfig, host_name};
 use service::{Shutdown, web};
 use tokio::task::JoinSet;
 use tracing::{error, info};
@@ -63,11 +63,7 @@ impl Suite {
                 Database::start_private(config).await?
             }
         };
-        let config = receiver::Config {
-            database_url: database.url().to_owned(),
-            host: host_name(),
-            limits: Limits::default(),
-        };
+        let config = receiver::Config::new(database.url().to_owned());
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => {
