@@ -14,10 +14,12 @@ CREATE TABLE watchpost.metric (
 
 -- A series: a metric name and a set of labels. `labels` holds all labels but the name, ready to be joined with other
 -- tables: labels ->> 'instance'. `identity` is the first half of the SHA-256 of the sorted labels; a fixed-size key,
--- because label sets can be longer than an index entry may be.
+-- because label sets can be longer than an index entry may be. `pack` is the group of about 64 series whose samples lie
+-- together in blocks.
 CREATE TABLE watchpost.series (
     id         bigint      NOT NULL CONSTRAINT series_pkey PRIMARY KEY,
     metric_id  int         NOT NULL,
+    pack       int         NOT NULL,
     identity   uuid        NOT NULL CONSTRAINT series_identity_key UNIQUE,
     labels     jsonb       NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
@@ -30,7 +32,7 @@ CREATE TABLE watchpost.id_range (
     name text   NOT NULL CONSTRAINT id_range_pkey PRIMARY KEY,
     next bigint NOT NULL
 ) WITH (fillfactor = 50);
-INSERT INTO watchpost.id_range (name, next) VALUES ('metric', 1), ('series', 1), ('writer', 1);
+INSERT INTO watchpost.id_range (name, next) VALUES ('metric', 1), ('pack', 1), ('series', 1), ('writer', 1);
 
 -- One row for each run of a receiver. Batches up to `flushed_seq` are in blocks. `term` grows whenever somebody takes
 -- the row over; whoever holds an older term can no longer commit a flush.

@@ -14,4 +14,5 @@ pub mod model;
 mod receiver;
 pub mod storage;
 
-pub use receiver::{Args, Closing, Config, DEFAULT_ADDRESS, Receiver, host_name, run};
+pub use receiver::{Args, Config, DEFAULT_ADDRESS, Receiver, host_name, run};
+pub use storage::Closing;

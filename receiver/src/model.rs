@@ -10,6 +10,10 @@ pub struct SeriesId(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetricId(pub i32);
 
+/// A pack: about 64 series whose samples lie together in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PackId(pub i32);
+
 /// One sample: milliseconds since the Unix epoch, and a value of which all 64 bits count.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {

@@ -10,7 +10,7 @@ use crate::{
     http,
     ingest::{Ingest, IngestMetrics, Limits},
     storage::{
-        self, Committing, Storage,
+        self, Closing, Storage,
         commit::{Committed, Listener},
     },
 };
@@ -46,16 +46,6 @@ pub struct Receiver {
     health: Health,
 }
 
-/// Ends when the receiver and all its clones are gone and what they took is answered.
-#[derive(Debug)]
-pub struct Closing(Committing);
-
-impl Closing {
-    pub async fn finished(self) {
-        self.0.finished().await;
-    }
-}
-
 #[derive(Debug)]
 struct Nobody;
 
@@ -71,13 +61,13 @@ impl Receiver {
     /// Connects, migrates, reads back what a receiver before this one left in the log.
     pub async fn open(config: Config) -> Result<(Self, Closing), storage::OpenError> {
         let metrics = Metrics::new("receiver");
-        let (storage, committing) =
+        let (storage, closing) =
             Storage::open(&config.database_url, &config.host, Arc::new(Nobody)).await?;
         let ingest_metrics = metrics.register(IngestMetrics::register);
         let ingest = Ingest::new(storage.clone(), config.limits, ingest_metrics);
         let health = Health::default();
         health.ready();
-        Ok((Self { storage, ingest, metrics, health }, Closing(committing)))
+        Ok((Self { storage, ingest, metrics, health }, closing))
     }
 
     /// The way in for parts of the same process.

@@ -6,18 +6,25 @@
 //! - [`catalogue`]: which series there are.
 //! - [`commit`]: group commit into the batch log; [`partition`] keeps the log's partitions, [`writer`] its owner.
 //! - [`head`]: what is not in blocks yet, in memory.
-//! - [`recover`]: reading it back after a restart.
+//! - [`flush`] turns the head into rows of [`block`]s; `housekeeping` says when, and drops what nobody needs.
+//! - `read` brings head and blocks together; `recover` fills the head after a restart.
 
 pub mod batch;
+pub mod block;
 pub mod catalogue;
 pub mod codec;
 pub mod commit;
+pub mod flush;
 pub mod head;
+mod housekeeping;
 pub mod partition;
+mod read;
 mod recover;
 pub mod writer;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+pub use self::housekeeping::HousekeepingError;
+
+use std::sync::Arc;
 
 use promql::model::{Labels, Matcher};
 use sqlx::PgPool;
@@ -27,16 +34,14 @@ use tracing::{error, info, warn};
 use self::{
     catalogue::Catalogue,
     commit::{AppendError, Appended, Appender, Committer, Incoming, Listener},
+    flush::{FlushError, Flushed},
     head::Head,
     writer::Writer,
 };
 use crate::{
     db,
-    model::{MetricId, Sample, SeriesId},
+    model::{Sample, SeriesId},
 };
-
-/// Well below the lease, so that one slow answer does not lose it.
-const RENEWAL: Duration = Duration::from_secs(10);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -64,10 +69,15 @@ pub enum OpenError {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    #[error("a stored batch does not follow its format")]
+    #[error("stored bytes do not follow their format")]
     Codec {
         #[from]
         source: codec::CodecError,
+    },
+    #[error("read blocks")]
+    Blocks {
+        #[from]
+        source: sqlx::Error,
     },
 }
 
@@ -88,21 +98,36 @@ pub struct Storage {
 #[derive(Debug)]
 struct Shared {
     db: PgPool,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     head: Head,
     writer: Writer,
+    flushing: tokio::sync::Mutex<()>,
 }
 
-/// Runs until all clones of its [`Storage`] are gone.
+/// What is left to do when all clones of a [`Storage`] are gone.
 #[derive(Debug)]
-pub struct Committing(JoinHandle<()>);
+pub struct Closing {
+    committing: JoinHandle<()>,
+    shared: Arc<Shared>,
+}
 
-impl Committing {
-    /// Waits until everything that was sent is answered.
+impl Closing {
+    /// Waits until everything that was sent is answered, and leaves everything in blocks, so that the next start has
+    /// nothing to read back.
     pub async fn finished(self) {
-        if let Err(err) = self.0.await {
+        if let Err(err) = self.committing.await {
             error!("the committer ended: {err}");
         }
+        let flushed = match self.shared.flush().await {
+            Ok(flushed) => flushed,
+            // Nothing is lost: the batches are read back at the next start.
+            Err(err) => return warn!("the last flush: {}", service::error::chain(&err)),
+        };
+        if let Err(err) = writer::release(&self.shared.db, self.shared.writer).await {
+            warn!("release the writer's lease: {err}");
+        }
+        info!(samples = flushed.samples, "storage is closed");
+        self.shared.db.close().await;
     }
 }
 
@@ -112,13 +137,13 @@ impl Storage {
         url: &str,
         host: &str,
         listener: Arc<dyn Listener>,
-    ) -> Result<(Self, Committing), OpenError> {
+    ) -> Result<(Self, Closing), OpenError> {
         let db = db::open(url).await?;
         let options = db::connect_options(url)?;
         let catalogue =
             Catalogue::load(db.clone()).await.map_err(|source| OpenError::Catalogue { source })?;
         let head = Head::default();
-        let recovered = recover::read_back(&db, &catalogue, &head)
+        let recovered = recover::read_back(&db, &catalogue, &head, None)
             .await
             .map_err(|source| OpenError::Recover { source })?;
         let writer =
@@ -132,9 +157,12 @@ impl Storage {
         );
         let committer = Committer { db: db.clone(), options, writer, head: head.clone(), listener };
         let (appender, committing) = committer.start();
-        let shared = Arc::new(Shared { db, catalogue, head, writer });
-        tokio::spawn(keep_lease(Arc::downgrade(&shared)));
-        Ok((Self { shared, appender }, Committing(committing)))
+        let flushing = tokio::sync::Mutex::default();
+        let shared =
+            Arc::new(Shared { db, catalogue: Arc::new(catalogue), head, writer, flushing });
+        tokio::spawn(housekeeping::run(Arc::downgrade(&shared)));
+        let closing = Closing { committing, shared: Arc::clone(&shared) };
+        Ok((Self { shared, appender }, closing))
     }
 
     pub fn catalogue(&self) -> &Catalogue {
@@ -172,63 +200,20 @@ impl Storage {
         from: i64,
         to: i64,
     ) -> Result<Vec<SeriesSamples>, ReadError> {
-        let by_metric = self.by_metric(series);
-        let runs = self.shared.head.runs();
-        let found = tokio::task::spawn_blocking(move || {
-            let mut found = HashMap::new();
-            for (metric, wanted) in &by_metric {
-                head::read_runs(&runs, *metric, wanted, from, to, &mut found)?;
-            }
-            Ok::<_, ReadError>(found)
-        });
-        let mut found = match found.await {
-            Ok(found) => found?,
-            Err(err) => std::panic::resume_unwind(err.into_panic()),
-        };
-        Ok(series
-            .iter()
-            .map(|id| {
-                let mut samples: Vec<Sample> = found.remove(id).unwrap_or_default();
-                // Stable: of two for one time, the one that was committed first.
-                samples.sort_by_key(|sample| sample.ts);
-                samples.dedup_by_key(|sample| sample.ts);
-                SeriesSamples { series: *id, samples }
-            })
-            .collect())
+        read::read(&self.shared.db, &self.shared.catalogue, &self.shared.head, series, from, to)
+            .await
     }
 
-    fn by_metric(&self, series: &[SeriesId]) -> HashMap<MetricId, Vec<SeriesId>> {
-        let index = self.shared.catalogue.index();
-        let mut by_metric: HashMap<MetricId, Vec<SeriesId>> = HashMap::new();
-        for id in series {
-            if let Some(position) = index.position(*id) {
-                by_metric.entry(index.known(position).metric).or_default().push(*id);
-            }
-        }
-        for wanted in by_metric.values_mut() {
-            wanted.sort_unstable();
-            wanted.dedup();
-        }
-        by_metric
+    /// Does now what is done now and then: flushes, adopts what dead writers left, drops what nobody needs.
+    pub async fn housekeep(&self) -> Result<Flushed, HousekeepingError> {
+        housekeeping::all(&self.shared).await
     }
 }
 
-async fn keep_lease(shared: std::sync::Weak<Shared>) {
-    let mut ticks = tokio::time::interval(RENEWAL);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(shared) = shared.upgrade() else { return };
-        match writer::renew(&shared.db, shared.writer).await {
-            Ok(true) => {}
-            Ok(false) => {
-                error!(
-                    writer = shared.writer.id,
-                    "another receiver took over as writer {}", shared.writer.id
-                );
-                return;
-            }
-            Err(err) => warn!("renew the writer's lease: {err}"),
-        }
+impl Shared {
+    async fn flush(&self) -> Result<Flushed, FlushError> {
+        // One at a time: two would write the same samples twice.
+        let _only = self.flushing.lock().await;
+        flush::flush(&self.db, &self.catalogue, &self.head, self.writer).await
     }
 }

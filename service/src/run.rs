@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use tracing::{error, info, warn};
+use tracing::error;
 
-use crate::{error, shutdown::Shutdown, telemetry, telemetry::LogArgs};
+use crate::{error, shutdown, shutdown::Shutdown, telemetry, telemetry::LogArgs};
 
 /// How many worker threads a process gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +15,13 @@ pub enum Threads {
     Cores,
 }
 
+/// Blocking work of a lean agent at a time: each is a thread, and a file system that hangs may hold some.
+const BLOCKING_THREADS_OF_TWO: usize = 16;
+
 /// Runs `main` until it returns, handing it the token that SIGINT and SIGTERM fire.
 ///
-/// A second signal exits at once with code 130. An error is logged once, with its whole chain, and gives exit code 1.
+/// A second signal exits at once with code 130. SIGHUP is ignored unless the program offers a reload (see
+/// [`crate::reload`]). An error is logged once, with its whole chain, and gives exit code 1.
 pub fn run<F, Fut>(log: &LogArgs, threads: Threads, main: F) -> ExitCode
 where
     F: FnOnce(Shutdown) -> Fut,
@@ -29,7 +33,7 @@ where
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.enable_all();
     if threads == Threads::Two {
-        builder.worker_threads(2).max_blocking_threads(16);
+        builder.worker_threads(2).max_blocking_threads(BLOCKING_THREADS_OF_TWO);
     }
     let runtime = match builder.build() {
         Ok(runtime) => runtime,
@@ -40,7 +44,7 @@ where
     };
     let shutdown = Shutdown::new();
     let outcome = runtime.block_on(async {
-        tokio::spawn(watch_signals(shutdown.clone()));
+        shutdown::fire_on_signals(shutdown.clone());
         main(shutdown).await
     });
     // Blocking work that is stuck (a hung mount) must not keep the process alive.
@@ -51,36 +55,5 @@ where
             error!("{}", error::chain(err.as_ref()));
             ExitCode::FAILURE
         }
-    }
-}
-
-async fn watch_signals(shutdown: Shutdown) {
-    wait_for_signal().await;
-    info!("stopping; a second signal exits at once");
-    shutdown.fire();
-    wait_for_signal().await;
-    warn!("second signal: exiting at once");
-    std::process::exit(130);
-}
-
-#[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        warn!("signals cannot be watched: stop this process with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-#[cfg(not(unix))]
-async fn wait_for_signal() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending().await
     }
 }

@@ -1,9 +1,20 @@
-//! Logs: `--log.level`, `--log.format`, one line an event on standard error.
+//! Logs: `--log.level`, `--log.format`, one line an event on standard error, in the shape of Prometheus' own.
+//!
+//! ```text
+//! ts=2026-11-21T05:12:52.123Z level=info caller=service::web::serve:96 msg="listening" address=[::]:9100 tls=false
+//! {"ts":"2026-11-21T05:12:52.123Z","level":"info","caller":"service::web::serve:96","msg":"listening",…}
+//! ```
 
-use std::io::IsTerminal;
+mod line;
+mod timestamp;
+
+use std::{panic, thread};
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{error, level_filters::LevelFilter};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+pub use timestamp::Rfc3339;
 
 /// The flags of every program that logs.
 #[derive(Clone, Debug, clap::Args)]
@@ -31,30 +42,44 @@ pub enum Format {
     Json,
 }
 
-/// Installs the process-wide logger. Later calls change nothing.
+/// Libraries that talk at their own info level about single connections and statements.
+const TALKATIVE: [&str; 7] =
+    ["h2", "hyper", "hyper_util", "reqwest", "rustls", "sqlx", "tower_http"];
+
+/// Installs the process-wide logger and lets panics be logged like everything else. Later calls change nothing.
 pub fn init(args: &LogArgs) {
-    let level = match args.level {
-        Level::Debug => "debug",
-        Level::Info => "info",
-        Level::Warn => "warn",
-        Level::Error => "error",
+    let installed = tracing_subscriber::registry()
+        .with(filter(args.level))
+        .with(
+            fmt::layer()
+                .with_writer(std::io::stderr)
+                .event_format(line::Line::new(args.format))
+                .fmt_fields(line::Fields(args.format)),
+        )
+        .try_init();
+    if installed.is_ok() {
+        panic::set_hook(Box::new(log_panic));
+    }
+}
+
+fn filter(level: Level) -> Targets {
+    let ours = match level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
     };
-    // Libraries talk at their own info level about connections and statements; that is debug to our users.
-    let libraries = if args.level == Level::Debug { "info" } else { "warn" };
-    let filter = EnvFilter::new(format!(
-        "{level},sqlx={libraries},hyper={libraries},h2={libraries},rustls={libraries},tower_http={libraries},reqwest={libraries}"
-    ));
-    let base = tracing_subscriber::registry().with(filter);
-    let _ = match args.format {
-        Format::Logfmt => base
-            .with(
-                fmt::layer()
-                    .with_writer(std::io::stderr)
-                    .with_ansi(std::io::stderr().is_terminal()),
-            )
-            .try_init(),
-        Format::Json => base
-            .with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr))
-            .try_init(),
+    let theirs = match level {
+        Level::Debug => LevelFilter::INFO,
+        Level::Info | Level::Warn => LevelFilter::WARN,
+        Level::Error => LevelFilter::ERROR,
     };
+    Targets::new().with_default(ours).with_targets(TALKATIVE.map(|target| (target, theirs)))
+}
+
+fn log_panic(info: &panic::PanicHookInfo<'_>) {
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let text = info.payload_as_str().unwrap_or("no message");
+    let thread = thread::current().name().unwrap_or("unnamed").to_owned();
+    error!(place, thread, "panic: {text} (this is a bug: please report it)");
 }

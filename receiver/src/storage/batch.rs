@@ -3,7 +3,10 @@
 //! A batch is sorted by metric and series and starts with a directory, so that whoever looks for one series, in Rust or
 //! in SQL, reads a few hundred bytes of it. The byte diagram is in `receiver/docs/format/batch.md`.
 
-use std::ops::Range;
+use std::{
+    collections::HashMap,
+    ops::{Range, RangeInclusive},
+};
 
 use bytes::Bytes;
 
@@ -206,6 +209,34 @@ impl Batch {
             )?;
         }
         Ok(())
+    }
+
+    /// Hands every series of a range of metrics to `sink`, in order of metric and series.
+    pub fn read_metrics(
+        &self,
+        metrics: &RangeInclusive<MetricId>,
+        scratch: &mut group::Scratch,
+        mut sink: impl FnMut(MetricId, SeriesId, &[i64], &[f64]),
+    ) -> Result<(), CodecError> {
+        let start = self.directory.partition_point(|entry| entry.metric < *metrics.start());
+        for entry in
+            self.directory[start..].iter().take_while(|entry| entry.metric <= *metrics.end())
+        {
+            self.read_group(
+                entry,
+                scratch,
+                |_| true,
+                |series, ts, values| sink(entry.metric, series, ts, values),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds how many groups each metric has.
+    pub fn add_group_counts(&self, counts: &mut HashMap<MetricId, u64>) {
+        for entry in &self.directory {
+            *counts.entry(entry.metric).or_default() += 1;
+        }
     }
 
     /// Hands those of `wanted`, sorted ids of one metric, that the batch holds to `sink`, in order of ids.

@@ -8,6 +8,7 @@
 mod description;
 mod identity;
 mod index;
+mod packs;
 mod rows;
 
 use std::sync::{
@@ -67,6 +68,16 @@ impl Catalogue {
         })
     }
 
+    /// Adds the series that other receivers created since.
+    pub async fn refresh(&self) -> Result<(), sqlx::Error> {
+        let mut fresh = Index::default();
+        rows::load(&self.db, &mut fresh).await?;
+        let mut index = self.index.write().expect("no holder panics");
+        index.adopt(&fresh);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        Ok(())
+    }
+
     /// The index for many lookups under one lock. Drop it before anything is awaited.
     pub fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().expect("no holder panics")
@@ -99,7 +110,7 @@ impl Catalogue {
             let rows = rows::create(&self.db, &mut claims, created).await?;
             let mut index = self.index.write().expect("no holder panics");
             for row in rows {
-                index.insert(row.identity, row.metric, row.series, row.labels);
+                index.insert(row.identity, row.metric, row.pack, row.series, row.labels);
             }
             self.generation.fetch_add(1, Ordering::AcqRel);
         }

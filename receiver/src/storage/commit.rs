@@ -6,10 +6,7 @@
 
 mod merge;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgConnectOptions};
@@ -26,7 +23,7 @@ use super::{
     batch::{self, Batch},
     catalogue::{Known, Position},
     head::{Head, Run},
-    partition,
+    partition::{self, Table},
     writer::Writer,
 };
 use crate::{
@@ -290,9 +287,9 @@ impl Inserter {
     }
 
     async fn insert(&mut self, prepared: &Prepared) -> Result<(), sqlx::Error> {
-        let bucket = partition::bucket(unix_seconds());
+        let bucket = Table::Batch.bucket_now();
         if bucket > self.ensured {
-            self.ensured = partition::ensure(&self.context.db, bucket).await?;
+            self.ensured = partition::ensure(&self.context.db, Table::Batch, bucket).await?;
         }
         if self.connection.is_none() {
             self.connection = Some(PgConnection::connect_with(&self.context.options).await?);
@@ -350,8 +347,4 @@ impl Inserter {
             }));
         }
     }
-}
-
-fn unix_seconds() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }

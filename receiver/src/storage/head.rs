@@ -57,9 +57,20 @@ impl Head {
         state.runs.push(Arc::new(run));
     }
 
+    /// Drops what is in blocks now: the batches of `writer` up to `seq`.
+    pub fn forget(&self, writer: i32, seq: i64) {
+        let mut state = self.0.write().expect("no holder panics");
+        state.runs.retain(|run| run.writer != writer || run.seq > seq);
+    }
+
     /// The batches held now, oldest first.
     pub fn runs(&self) -> Vec<Arc<Run>> {
         self.0.read().expect("no holder panics").runs.clone()
+    }
+
+    /// The size of all batches held, in bytes.
+    pub fn n_bytes(&self) -> usize {
+        self.0.read().expect("no holder panics").runs.iter().map(|run| run.batch.n_bytes()).sum()
     }
 
     pub fn latest(&self, position: Position) -> Option<Sample> {

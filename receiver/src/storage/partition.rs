@@ -1,50 +1,87 @@
-//! Partitions of the batch log: made ahead of time, without locking those who write or read.
+//! Partitions: made ahead of time and dropped whole, without locking those who write or read.
 //!
 //! `CREATE TABLE … PARTITION OF` would lock the parent against everyone; a table of its own that is then attached only
-//! keeps other attachments away. There is no DEFAULT partition: it would forbid detaching concurrently.
+//! keeps other attachments away. `DETACH … CONCURRENTLY` waits for those who read without making others wait. There is
+//! no DEFAULT partition: it would forbid that.
 
-use sqlx::PgPool;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::{Executor, PgPool};
 
 use crate::db::sqlstate;
 
-/// How much arrival time one partition holds.
-pub const BUCKET_SECONDS: i64 = 900;
+/// A partitioned table of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// By arrival, a quarter of an hour each.
+    Batch,
+    /// By flush, two hours each.
+    BlockRecent,
+}
+
+impl Table {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::BlockRecent => "block_recent",
+        }
+    }
+
+    /// How much time one partition holds, in seconds.
+    pub fn bucket_seconds(self) -> i64 {
+        match self {
+            Self::Batch => 900,
+            Self::BlockRecent => 7200,
+        }
+    }
+
+    /// The bucket of the present.
+    pub fn bucket_now(self) -> i32 {
+        let now =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
+        (now / self.bucket_seconds()) as i32
+    }
+}
+
 /// Partitions made ahead of the present one.
 const AHEAD: i32 = 2;
 
-/// The bucket of an arrival time, in seconds since the Unix epoch.
-pub fn bucket(unix_seconds: i64) -> i32 {
-    (unix_seconds / BUCKET_SECONDS) as i32
-}
-
-/// Makes the partitions from `bucket` on, as far ahead as usual. Harmless to repeat, also at once from elsewhere.
-pub async fn ensure(db: &PgPool, bucket: i32) -> Result<i32, sqlx::Error> {
+/// Makes the partitions from `bucket` on, as far ahead as usual, and gives the last of them. Harmless to repeat, also at
+/// once from elsewhere.
+pub async fn ensure(db: &PgPool, table: Table, bucket: i32) -> Result<i32, sqlx::Error> {
+    let existing = list(db, table).await?;
     for wanted in bucket..=bucket + AHEAD {
-        ensure_one(db, wanted).await?;
+        if !existing.contains(&wanted) {
+            attach(db, table, wanted).await?;
+        }
     }
     Ok(bucket + AHEAD)
 }
 
-async fn ensure_one(db: &PgPool, bucket: i32) -> Result<(), sqlx::Error> {
-    let attached: bool = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-          WHERE i.inhparent = 'watchpost.batch'::regclass AND c.relname = 'batch_' || $1)",
+/// The buckets that have a partition, in order.
+pub async fn list(db: &PgPool, table: Table) -> Result<Vec<i32>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT substr(c.relname, length($1) + 2)::int AS bucket
+           FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = ('watchpost.' || $1)::regclass AND NOT i.inhdetachpending
+          ORDER BY bucket",
     )
-    .bind(bucket)
-    .fetch_one(db)
-    .await?;
-    if attached {
-        return Ok(());
-    }
-    // `bucket` is a number: nothing of a user's gets into this text.
+    .bind(table.name())
+    .fetch_all(db)
+    .await
+}
+
+async fn attach(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {
+    let name = table.name();
+    // Names of ours and numbers: nothing of a user's gets into this text.
     let statements = format!(
         "SET LOCAL lock_timeout = '2s';
          SELECT pg_advisory_xact_lock(hashtext('watchpost.partition'));
-         CREATE TABLE IF NOT EXISTS watchpost.batch_{bucket} (
-             LIKE watchpost.batch INCLUDING ALL,
-             CONSTRAINT batch_{bucket}_bucket CHECK (bucket = {bucket}));
-         ALTER TABLE watchpost.batch ATTACH PARTITION watchpost.batch_{bucket} FOR VALUES FROM ({bucket}) TO ({});
-         ALTER TABLE watchpost.batch_{bucket} DROP CONSTRAINT batch_{bucket}_bucket;",
+         CREATE TABLE IF NOT EXISTS watchpost.{name}_{bucket} (
+             LIKE watchpost.{name} INCLUDING ALL,
+             CONSTRAINT {name}_{bucket}_bucket CHECK (bucket = {bucket}));
+         ALTER TABLE watchpost.{name} ATTACH PARTITION watchpost.{name}_{bucket} FOR VALUES FROM ({bucket}) TO ({});
+         ALTER TABLE watchpost.{name}_{bucket} DROP CONSTRAINT {name}_{bucket}_bucket;",
         bucket + 1
     );
     let mut transaction = db.begin().await?;
@@ -61,4 +98,28 @@ async fn ensure_one(db: &PgPool, bucket: i32) -> Result<(), sqlx::Error> {
         }
         Err(err) => Err(err),
     }
+}
+
+/// Drops a partition that nobody needs any more. Gives up after a moment if somebody reads it; try again later.
+pub async fn drop(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {
+    let name = table.name();
+    let mut connection = db.acquire().await?;
+    connection.execute("SET lock_timeout = '200ms'").await?;
+    let detach = format!(
+        "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.{name}_{bucket} CONCURRENTLY"
+    );
+    let mut outcome = connection.execute(sqlx::AssertSqlSafe(detach)).await.map(std::mem::drop);
+    // 55000: an earlier try was interrupted half-way, and has to be finished instead.
+    if outcome.as_ref().is_err_and(|err| sqlstate::code(err).as_deref() == Some("55000")) {
+        let finalize = format!(
+            "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.{name}_{bucket} FINALIZE"
+        );
+        outcome = connection.execute(sqlx::AssertSqlSafe(finalize)).await.map(std::mem::drop);
+    }
+    if outcome.is_ok() {
+        let drop = format!("DROP TABLE IF EXISTS watchpost.{name}_{bucket}");
+        outcome = connection.execute(sqlx::AssertSqlSafe(drop)).await.map(std::mem::drop);
+    }
+    connection.execute("RESET lock_timeout").await?;
+    outcome
 }

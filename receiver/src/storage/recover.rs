@@ -1,5 +1,7 @@
 //! After a restart: the batches that are not in blocks yet, back into memory as they are.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sqlx::{PgPool, Row};
@@ -35,23 +37,29 @@ pub(super) struct Recovered {
     pub(super) samples: u64,
 }
 
-/// Puts every batch that no block holds into the head.
+/// Puts every batch that neither a block nor the head holds into the head; of one writer, or of all.
 pub(super) async fn read_back(
     db: &PgPool,
     catalogue: &Catalogue,
     head: &Head,
+    writer: Option<i32>,
 ) -> Result<Recovered, RecoverError> {
+    let held: HashSet<(i32, i64)> = head.runs().iter().map(|run| (run.writer, run.seq)).collect();
     let mut rows = sqlx::query(
         "SELECT b.writer, b.seq, b.t_min, b.t_max, b.body
            FROM watchpost.batch b JOIN watchpost.writer w ON w.id = b.writer
-          WHERE b.seq > w.flushed_seq
+          WHERE b.seq > w.flushed_seq AND ($1::int IS NULL OR w.id = $1)
           ORDER BY b.bucket, b.writer, b.seq",
     )
+    .bind(writer)
     .fetch(db);
     let mut recovered = Recovered::default();
     let mut scratch = group::Scratch::default();
     while let Some(row) = rows.try_next().await? {
         let (writer, seq): (i32, i64) = (row.try_get("writer")?, row.try_get("seq")?);
+        if held.contains(&(writer, seq)) {
+            continue;
+        }
         let body: Vec<u8> = row.try_get("body")?;
         let damaged = |source| RecoverError::Batch { writer, seq, source };
         let batch = Batch::open(Bytes::from(body)).map_err(damaged)?;

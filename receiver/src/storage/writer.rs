@@ -45,3 +45,13 @@ pub async fn renew(db: &PgPool, writer: Writer) -> Result<bool, sqlx::Error> {
     .await?;
     Ok(renewed.rows_affected() == 1)
 }
+
+/// Says that the writer is done: whatever it left can be adopted at once.
+pub async fn release(db: &PgPool, writer: Writer) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE watchpost.writer SET lease_until = now() WHERE id = $1 AND term = $2")
+        .bind(writer.id)
+        .bind(writer.term)
+        .execute(db)
+        .await?;
+    Ok(())
+}

@@ -20,6 +20,7 @@ use tower::ServiceExt;
 pub(crate) struct TestReceiver {
     pub(crate) receiver: Receiver,
     pub(crate) db: PgPool,
+    closing: receiver::storage::Closing,
     database: TestDatabase,
 }
 
@@ -35,18 +36,26 @@ impl TestReceiver {
         Self::on(testing::database().await, limits).await
     }
 
-    async fn on(database: TestDatabase, limits: Limits) -> Self {
+    pub(crate) async fn on(database: TestDatabase, limits: Limits) -> Self {
         let config =
             Config { database_url: database.url().to_owned(), host: "test".to_owned(), limits };
-        let (receiver, _closing) = Receiver::open(config).await.unwrap();
+        let (receiver, closing) = Receiver::open(config).await.unwrap();
         let db = PgPool::connect(database.url()).await.unwrap();
-        Self { receiver, db, database }
+        Self { receiver, closing, db, database }
+    }
+
+    /// Stops as a program does that was asked to.
+    pub(crate) async fn close(self) -> TestDatabase {
+        let Self { receiver, closing, db, database } = self;
+        drop((receiver, db));
+        closing.finished().await;
+        database
     }
 
     /// Stops without saying goodbye to anybody, and starts anew on the same database.
     pub(crate) async fn restart(self) -> Self {
-        let Self { receiver, db, database } = self;
-        drop((receiver, db));
+        let Self { receiver, closing, db, database } = self;
+        drop((receiver, closing, db));
         Self::on(database, Limits::default()).await
     }
 

@@ -8,7 +8,7 @@ use hashbrown::HashTable;
 use promql::model::{Label, Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::{Identity, Known, RawKey};
-use crate::model::{MetricId, SeriesId};
+use crate::model::{MetricId, PackId, SeriesId};
 
 /// Where a series stands in the columns of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,6 +24,7 @@ pub struct Index {
     symbols: Symbols,
     series: Vec<SeriesId>,
     metrics: Vec<MetricId>,
+    packs: Vec<PackId>,
     /// Where each series' labels end in `labels`.
     label_ends: Vec<u32>,
     labels: Vec<(Symbol, Symbol)>,
@@ -84,6 +85,11 @@ impl Index {
         Known { position, metric: self.metrics[at], series: self.series[at] }
     }
 
+    /// The pack that holds the series' samples in blocks.
+    pub fn pack(&self, position: Position) -> PackId {
+        self.packs[position.0 as usize]
+    }
+
     /// Lets requests that hold these label bytes find the series.
     pub fn remember(&mut self, key: RawKey, position: Position) {
         put(&mut self.by_raw_key, key.0, position);
@@ -94,6 +100,7 @@ impl Index {
         &mut self,
         identity: Identity,
         metric: MetricId,
+        pack: PackId,
         series: SeriesId,
         labels: &Labels,
     ) -> Position {
@@ -105,6 +112,7 @@ impl Index {
         );
         self.series.push(series);
         self.metrics.push(metric);
+        self.packs.push(pack);
         for label in labels {
             let pair = (self.symbols.intern(&label.name), self.symbols.intern(&label.value));
             self.labels.push(pair);
@@ -118,6 +126,24 @@ impl Index {
         put(&mut self.by_identity, identity.0, position);
         self.by_id.insert(series.0, position.0);
         position
+    }
+
+    /// Adds the series of `other` that are not here.
+    pub fn adopt(&mut self, other: &Self) {
+        for at in 0..other.len() as u32 {
+            let position = Position(at);
+            let known = other.known(position);
+            if self.position(known.series).is_none() {
+                let labels = other.labels(position);
+                self.insert(
+                    Identity::of(&labels),
+                    known.metric,
+                    other.pack(position),
+                    known.series,
+                    &labels,
+                );
+            }
+        }
     }
 
     pub fn labels(&self, position: Position) -> Labels {
@@ -303,7 +329,13 @@ mod tests {
         let mut index = Index::default();
         for (at, pairs) in series.iter().enumerate() {
             let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
-            index.insert(Identity::of(&labels), MetricId(1), SeriesId(at as i64 + 1), &labels);
+            index.insert(
+                Identity::of(&labels),
+                MetricId(1),
+                PackId(1),
+                SeriesId(at as i64 + 1),
+                &labels,
+            );
         }
         index
     }
@@ -343,7 +375,8 @@ mod tests {
     fn a_series_is_inserted_once() {
         let mut index = index(&[&[("__name__", "up")]]);
         let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
-        let again = index.insert(Identity::of(&labels), MetricId(9), SeriesId(9), &labels);
+        let again =
+            index.insert(Identity::of(&labels), MetricId(9), PackId(9), SeriesId(9), &labels);
         assert_eq!((again, index.len()), (Position(0), 1));
         assert_eq!(index.labels(again), labels);
         index.remember(RawKey(77), again);

@@ -7,8 +7,8 @@ use promql::model::{Labels, METRIC_NAME};
 use sqlx::{PgPool, Row, types::Json};
 use uuid::Uuid;
 
-use super::{Identity, Index};
-use crate::model::{MetricId, SeriesId};
+use super::{Identity, Index, packs::Packs};
+use crate::model::{MetricId, PackId, SeriesId};
 
 /// How many numbers one claim takes: few round trips under churn, few numbers lost at a restart.
 const SERIES_CLAIM: i64 = 4096;
@@ -21,12 +21,14 @@ const CREATE_MAX: usize = 5_000;
 pub(super) struct Claims {
     series: std::ops::Range<i64>,
     metrics: std::ops::Range<i64>,
+    packs: Packs,
 }
 
 /// A series that is in the database now.
 pub(super) struct Created<'a> {
     pub(super) identity: Identity,
     pub(super) metric: MetricId,
+    pub(super) pack: PackId,
     pub(super) series: SeriesId,
     pub(super) labels: &'a Labels,
 }
@@ -34,7 +36,7 @@ pub(super) struct Created<'a> {
 /// Reads all series into the index.
 pub(super) async fn load(db: &PgPool, index: &mut Index) -> Result<(), sqlx::Error> {
     let mut rows = sqlx::query(
-        "SELECT s.id, s.metric_id, s.identity, m.name, s.labels
+        "SELECT s.id, s.metric_id, s.pack, s.identity, m.name, s.labels
            FROM watchpost.series s JOIN watchpost.metric m ON m.id = s.metric_id
           ORDER BY s.metric_id, s.id",
     )
@@ -48,6 +50,7 @@ pub(super) async fn load(db: &PgPool, index: &mut Index) -> Result<(), sqlx::Err
         index.insert(
             Identity(identity.as_u128()),
             MetricId(row.try_get("metric_id")?),
+            PackId(row.try_get("pack")?),
             SeriesId(row.try_get("id")?),
             &labels,
         );
@@ -82,6 +85,7 @@ async fn create_chunk<'a>(
 ) -> Result<(), sqlx::Error> {
     let mut ids = Vec::with_capacity(wanted.len());
     let mut metric_ids = Vec::with_capacity(wanted.len());
+    let mut packs = Vec::with_capacity(wanted.len());
     let mut identities = Vec::with_capacity(wanted.len());
     let mut documents = Vec::with_capacity(wanted.len());
     for (identity, labels) in wanted {
@@ -89,7 +93,9 @@ async fn create_chunk<'a>(
             claims.series = claim(db, "series", SERIES_CLAIM).await?;
         }
         ids.push(claims.series.next().expect("claimed above"));
-        metric_ids.push(metrics[labels.metric_name()]);
+        let metric = metrics[labels.metric_name()];
+        metric_ids.push(metric);
+        packs.push(claims.packs.place(db, MetricId(metric)).await?.0);
         identities.push(identity.uuid());
         let document: BTreeMap<&str, &str> = labels
             .iter()
@@ -99,40 +105,43 @@ async fn create_chunk<'a>(
         documents.push(Json(document));
     }
     let inserted = sqlx::query(
-        "INSERT INTO watchpost.series (id, metric_id, identity, labels)
-         SELECT * FROM unnest($1::bigint[], $2::int[], $3::uuid[], $4::jsonb[]) AS new (id, metric_id, identity, labels)
+        "INSERT INTO watchpost.series (id, metric_id, pack, identity, labels)
+         SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::uuid[], $5::jsonb[])
+                    AS new (id, metric_id, pack, identity, labels)
           -- In one order everywhere, or two receivers could wait for each other.
           ORDER BY identity
          ON CONFLICT ON CONSTRAINT series_identity_key DO NOTHING
-         RETURNING id, identity",
+         RETURNING id, pack, identity",
     )
     .bind(&ids)
     .bind(&metric_ids)
+    .bind(&packs)
     .bind(&identities)
     .bind(&documents)
     .fetch_all(db)
     .await?;
-    let mut numbers: HashMap<Uuid, i64> = HashMap::with_capacity(wanted.len());
+    let mut numbers: HashMap<Uuid, (i64, i32)> = HashMap::with_capacity(wanted.len());
     for row in inserted {
-        numbers.insert(row.try_get("identity")?, row.try_get("id")?);
+        numbers.insert(row.try_get("identity")?, (row.try_get("id")?, row.try_get("pack")?));
     }
     if numbers.len() < wanted.len() {
         let others: Vec<Uuid> =
             identities.iter().filter(|uuid| !numbers.contains_key(uuid)).copied().collect();
         let rows =
-            sqlx::query("SELECT id, identity FROM watchpost.series WHERE identity = ANY($1)")
+            sqlx::query("SELECT id, pack, identity FROM watchpost.series WHERE identity = ANY($1)")
                 .bind(&others)
                 .fetch_all(db)
                 .await?;
         for row in rows {
-            numbers.insert(row.try_get("identity")?, row.try_get("id")?);
+            numbers.insert(row.try_get("identity")?, (row.try_get("id")?, row.try_get("pack")?));
         }
     }
     for (identity, labels) in wanted {
-        let series = numbers.get(&identity.uuid()).ok_or(sqlx::Error::RowNotFound)?;
+        let (series, pack) = numbers.get(&identity.uuid()).ok_or(sqlx::Error::RowNotFound)?;
         created.push(Created {
             identity: *identity,
             metric: MetricId(metrics[labels.metric_name()]),
+            pack: PackId(*pack),
             series: SeriesId(*series),
             labels,
         });

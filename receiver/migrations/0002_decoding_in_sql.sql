@@ -1,8 +1,4 @@
--- Samples for people: plain SQL functions that read what the receiver writes. No extension; any stock server runs them.
---
---   SELECT * FROM watchpost.samples('node_load1', '{"instance": "db-1:9100"}', now() - interval '1 hour');
---
--- The format that is decoded here is described in receiver/docs/format/.
+-- The formats in plain SQL: no extension, any stock server runs this. They are described in receiver/docs/format/.
 
 -- The float of these 64 bits. PostgreSQL has no cast for it, and knows a single NaN.
 CREATE FUNCTION watchpost.float8_from_bits(bits bigint) RETURNS float8
@@ -171,39 +167,25 @@ BEGIN
 END
 $$;
 
--- The samples of one metric in one batch.
-CREATE FUNCTION watchpost.batch_samples(batch bytea, metric_id int, wanted bigint[] DEFAULT NULL)
-RETURNS TABLE (series_id bigint, ts bigint, value float8, bits bigint)
+-- The header that batches and blocks share, from the base timestamp at `p` on: all timestamps, where each vector ends, and
+-- the offset of what follows.
+CREATE FUNCTION watchpost.decode_times(
+    body bytea, INOUT p int, OUT times bigint[], OUT time_ends int[]
+)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
-    -- Flat: every look into a compressed value would decompress all of it.
-    body      bytea := batch || ''::bytea;
-    p         int := 1;
     b         int;
     s         int;
     v         bigint;
-    numbers   bigint[];
     base      bigint;
     n_vectors int;
     n_times   int := 0;
-    times     bigint[] := '{}';
-    time_ends int[] := '{}';
     left_over int;
     t         bigint;
     step      bigint;
-    metric    int := 0;
-    n_groups  int;
-    at        int := 0;
-    starts    int[] := '{}';
-    start_of  int[] := '{}';
 BEGIN
-    IF get_byte(body, 0) <> 1 THEN
-        RAISE EXCEPTION 'batch format % is unknown to this version of the schema', get_byte(body, 0);
-    END IF;
-    -- The number of samples, which is a column as well.
-    WHILE get_byte(body, p) > 127 LOOP p := p + 1; END LOOP;
-    p := p + 1;
+    times := '{}'; time_ends := '{}';
     b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
     WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
     base := ((v >> 1) & 9223372036854775807) # (-(v & 1));
@@ -233,6 +215,36 @@ BEGIN
         END LOOP;
         time_ends[i] := n_times;
     END LOOP;
+END
+$$;
+
+-- The samples of one metric in one batch.
+CREATE FUNCTION watchpost.batch_samples(batch bytea, metric_id int, wanted bigint[] DEFAULT NULL)
+RETURNS TABLE (series_id bigint, ts bigint, value float8, bits bigint)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    -- Flat: every look into a compressed value would decompress all of it.
+    body      bytea := batch || ''::bytea;
+    p         int := 1;
+    b         int;
+    s         int;
+    v         bigint;
+    times     bigint[];
+    time_ends int[];
+    metric    int := 0;
+    n_groups  int;
+    at        int := 0;
+    starts    int[] := '{}';
+    start_of  int[] := '{}';
+BEGIN
+    IF get_byte(body, 0) <> 1 THEN
+        RAISE EXCEPTION 'batch format % is unknown to this version of the schema', get_byte(body, 0);
+    END IF;
+    -- The number of samples, which is a column as well.
+    WHILE get_byte(body, p) > 127 LOOP p := p + 1; END LOOP;
+    p := p + 1;
+    SELECT t.p, t.times, t.time_ends INTO p, times, time_ends FROM watchpost.decode_times(body, p) t;
     b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
     WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
     n_groups := v;
@@ -257,89 +269,21 @@ BEGIN
 END
 $$;
 
--- Milliseconds since the Unix epoch, infinities included.
-CREATE FUNCTION watchpost.to_ms(t timestamptz) RETURNS bigint
-LANGUAGE sql STABLE PARALLEL SAFE STRICT
-RETURN CASE WHEN t = 'infinity' THEN 9223372036854775807
-            WHEN t = '-infinity' THEN -9223372036854775808
-            ELSE round(extract(epoch FROM t) * 1000)::bigint END;
-
--- Everything stored of one metric: the way out that the functions below share. In order of series and time, each time
--- once; of two values for one time, the one that was committed first.
-CREATE FUNCTION watchpost.scan(metric text, matchers jsonb, t_from timestamptz, t_to timestamptz)
-RETURNS TABLE (series_id bigint, ts_ms bigint, value float8, bits bigint)
-LANGUAGE plpgsql STABLE PARALLEL SAFE
+-- The samples of one block.
+CREATE FUNCTION watchpost.block_samples(block bytea, wanted bigint[] DEFAULT NULL)
+RETURNS TABLE (series_id bigint, ts bigint, value float8, bits bigint)
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
-    wanted_metric int;
-    wanted        bigint[];
-    from_ms       bigint := watchpost.to_ms(t_from);
-    to_ms         bigint := watchpost.to_ms(t_to);
+    body      bytea := block || ''::bytea;
+    p         int;
+    times     bigint[];
+    time_ends int[];
 BEGIN
-    SELECT m.id INTO wanted_metric FROM watchpost.metric m WHERE m.name = metric;
-    IF NOT FOUND THEN
-        RETURN;
+    IF get_byte(body, 0) <> 1 THEN
+        RAISE EXCEPTION 'block format % is unknown to this version of the schema', get_byte(body, 0);
     END IF;
-    IF matchers <> '{}' THEN
-        SELECT coalesce(array_agg(s.id), '{}') INTO wanted
-          FROM watchpost.series s WHERE s.metric_id = wanted_metric AND s.labels @> matchers;
-    END IF;
-    RETURN QUERY
-    SELECT DISTINCT ON (d.series_id, d.ts) d.series_id, d.ts, d.value, d.bits
-      FROM watchpost.batch b
-      JOIN watchpost.writer w ON w.id = b.writer AND b.seq > w.flushed_seq,
-           watchpost.batch_samples(b.body, wanted_metric, wanted) d
-     WHERE b.t_min <= to_ms AND b.t_max >= from_ms AND d.ts BETWEEN from_ms AND to_ms
-     ORDER BY d.series_id, d.ts, b.bucket, b.writer, b.seq;
+    SELECT t.p, t.times, t.time_ends INTO p, times, time_ends FROM watchpost.decode_times(body, 1) t;
+    RETURN QUERY SELECT * FROM watchpost.decode_groups(body, ARRAY[p], times, time_ends, wanted);
 END
 $$;
-
--- The samples of a metric whose labels contain `matchers`, with from <= time <= to. Staleness markers, which say that a
--- series ended, are no values and left out; samples_raw has them.
-CREATE FUNCTION watchpost.samples(
-    metric   text,
-    matchers jsonb DEFAULT '{}',
-    "from"   timestamptz DEFAULT '-infinity',
-    "to"     timestamptz DEFAULT 'infinity'
-) RETURNS TABLE (series_id bigint, labels jsonb, ts timestamptz, value float8)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT d.series_id, s.labels, to_timestamp(d.ts_ms / 1000.0), d.value
-      FROM watchpost.scan(samples.metric, samples.matchers, samples."from", samples."to") d
-      JOIN watchpost.series s ON s.id = d.series_id
-     -- 0x7ff0000000000002, the marker's bits
-     WHERE d.bits IS DISTINCT FROM 9218868437227405314
-     ORDER BY d.series_id, d.ts_ms;
-END;
-
--- Everything, bit for bit: milliseconds, and the 64 bits of every value. bits = 9218868437227405314 is a staleness marker.
-CREATE FUNCTION watchpost.samples_raw(
-    metric   text,
-    matchers jsonb DEFAULT '{}',
-    "from"   timestamptz DEFAULT '-infinity',
-    "to"     timestamptz DEFAULT 'infinity'
-) RETURNS TABLE (series_id bigint, labels jsonb, ts_ms bigint, value float8, bits bigint)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT d.series_id, s.labels, d.ts_ms, d.value, coalesce(d.bits, watchpost.float8_to_bits(d.value))
-      FROM watchpost.scan(samples_raw.metric, samples_raw.matchers, samples_raw."from", samples_raw."to") d
-      JOIN watchpost.series s ON s.id = d.series_id
-     ORDER BY d.series_id, d.ts_ms;
-END;
-
--- The newest sample of each series of a metric, unless the series ended or has been silent for longer than `lookback`.
-CREATE FUNCTION watchpost.latest(
-    metric   text,
-    matchers jsonb DEFAULT '{}',
-    lookback interval DEFAULT '5 minutes'
-) RETURNS TABLE (series_id bigint, labels jsonb, ts timestamptz, value float8)
-LANGUAGE sql STABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT d.series_id, s.labels, to_timestamp(d.ts_ms / 1000.0), d.value
-      FROM (SELECT DISTINCT ON (a.series_id) a.*
-              FROM watchpost.scan(latest.metric, latest.matchers, now() - latest.lookback, 'infinity') a
-             ORDER BY a.series_id, a.ts_ms DESC) d
-      JOIN watchpost.series s ON s.id = d.series_id
-     WHERE d.bits IS DISTINCT FROM 9218868437227405314
-     ORDER BY d.series_id;
-END;

@@ -1,0 +1,229 @@
+//! Flush: the head becomes rows of blocks, and its batches are superseded in the same transaction.
+//!
+//! The runs of the head are read side by side in order of metrics, a slice of metrics at a time, so that memory stays
+//! bounded however much is flushed. Whoever reads sees either the batches or the blocks, or both: samples are told apart
+//! by series and time, so both is no harm.
+
+use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+
+use sqlx::{PgConnection, PgPool, postgres::PgCopyIn};
+
+use super::{
+    block::{self, PACK_SERIES_MAX},
+    catalogue::Catalogue,
+    codec::{CodecError, group},
+    head::{Head, Run},
+    partition::{self, Table},
+    writer::Writer,
+};
+use crate::model::{MetricId, PackId, Sample, SeriesId};
+
+/// Groups of one slice, of up to 64 series with a few samples each: some 100 MB while it is worked on.
+const SLICE_GROUPS: u64 = 32 << 10;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FlushError {
+    #[error("write blocks")]
+    Write {
+        #[from]
+        source: sqlx::Error,
+    },
+    #[error("a batch in memory does not follow its format")]
+    Codec {
+        #[from]
+        source: CodecError,
+    },
+    #[error("series {series} is not in the catalogue")]
+    UnknownSeries { series: SeriesId },
+    #[error("another receiver took over as writer {writer}; what this one holds was flushed by it")]
+    Fenced { writer: i32 },
+}
+
+/// What a flush wrote.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Flushed {
+    pub blocks: usize,
+    pub samples: usize,
+    pub bytes: usize,
+}
+
+/// Flushes everything that `writer` has committed so far.
+pub async fn flush(
+    db: &PgPool,
+    catalogue: &Arc<Catalogue>,
+    head: &Head,
+    writer: Writer,
+) -> Result<Flushed, FlushError> {
+    let runs: Vec<Arc<Run>> =
+        head.runs().into_iter().filter(|run| run.writer == writer.id).collect();
+    let Some(last) = runs.iter().map(|run| run.seq).max() else { return Ok(Flushed::default()) };
+    let bucket = Table::BlockRecent.bucket_now();
+    partition::ensure(db, Table::BlockRecent, bucket).await?;
+    let mut transaction = db.begin().await?;
+    let flushed = copy(&mut transaction, catalogue, runs, bucket, writer.id, last).await?;
+    let advanced =
+        sqlx::query("UPDATE watchpost.writer SET flushed_seq = $3 WHERE id = $1 AND term = $2")
+            .bind(writer.id)
+            .bind(writer.term)
+            .bind(last)
+            .execute(&mut *transaction)
+            .await?;
+    if advanced.rows_affected() != 1 {
+        return Err(FlushError::Fenced { writer: writer.id });
+    }
+    transaction.commit().await?;
+    head.forget(writer.id, last);
+    Ok(flushed)
+}
+
+async fn copy(
+    connection: &mut PgConnection,
+    catalogue: &Arc<Catalogue>,
+    runs: Vec<Arc<Run>>,
+    bucket: i32,
+    writer: i32,
+    seq: i64,
+) -> Result<Flushed, FlushError> {
+    let mut copy = connection
+        .copy_in_raw(
+            "COPY watchpost.block_recent (bucket, pack, t_min, t_max, writer, seq, n_samples, body)
+             FROM STDIN (FORMAT binary)",
+        )
+        .await?;
+    match copy_slices(&mut copy, catalogue, runs, bucket, writer, seq).await {
+        Ok(flushed) => {
+            copy.finish().await?;
+            Ok(flushed)
+        }
+        Err(err) => {
+            copy.abort("the flush failed").await?;
+            Err(err)
+        }
+    }
+}
+
+async fn copy_slices(
+    copy: &mut PgCopyIn<&mut PgConnection>,
+    catalogue: &Arc<Catalogue>,
+    runs: Vec<Arc<Run>>,
+    bucket: i32,
+    writer: i32,
+    seq: i64,
+) -> Result<Flushed, FlushError> {
+    let mut flushed = Flushed::default();
+    copy.send(&CopyRows::HEADER[..]).await?;
+    let runs = Arc::new(runs);
+    for slice in slices(&runs) {
+        let (catalogue, runs) = (Arc::clone(catalogue), Arc::clone(&runs));
+        let encoding = tokio::task::spawn_blocking(move || encode_slice(&catalogue, &runs, &slice));
+        let blocks = match encoding.await {
+            Ok(blocks) => blocks?,
+            Err(err) => std::panic::resume_unwind(err.into_panic()),
+        };
+        let mut rows = CopyRows::default();
+        for (pack, encoded) in &blocks {
+            rows.push(bucket, *pack, encoded, writer, seq);
+            flushed.samples += encoded.n_samples;
+            flushed.bytes += encoded.body.len();
+        }
+        flushed.blocks += blocks.len();
+        copy.send(rows.0).await?;
+    }
+    copy.send(&CopyRows::TRAILER[..]).await?;
+    Ok(flushed)
+}
+
+/// Cuts the metrics that the runs hold into ranges of bounded size.
+fn slices(runs: &[Arc<Run>]) -> Vec<RangeInclusive<MetricId>> {
+    let mut sizes: HashMap<MetricId, u64> = HashMap::new();
+    for run in runs {
+        run.batch.add_group_counts(&mut sizes);
+    }
+    let mut metrics: Vec<(MetricId, u64)> = sizes.into_iter().collect();
+    metrics.sort_unstable();
+    let mut slices: Vec<RangeInclusive<MetricId>> = Vec::new();
+    let mut room = 0;
+    for (metric, n_groups) in metrics {
+        match slices.last_mut() {
+            Some(slice) if n_groups <= room => *slice = *slice.start()..=metric,
+            _ => {
+                slices.push(metric..=metric);
+                room = SLICE_GROUPS;
+            }
+        }
+        room = room.saturating_sub(n_groups);
+    }
+    slices
+}
+
+fn encode_slice(
+    catalogue: &Catalogue,
+    runs: &[Arc<Run>],
+    slice: &RangeInclusive<MetricId>,
+) -> Result<Vec<(PackId, block::Encoded)>, FlushError> {
+    let mut samples: HashMap<SeriesId, Vec<Sample>> = HashMap::new();
+    let mut scratch = group::Scratch::default();
+    for run in runs {
+        run.batch.read_metrics(slice, &mut scratch, |_, series, times, values| {
+            let column = samples.entry(series).or_default();
+            column.extend(
+                times.iter().zip(values).map(|(ts, value)| Sample { ts: *ts, value: *value }),
+            );
+        })?;
+    }
+    let mut packs: Vec<(PackId, SeriesId, Vec<Sample>)> = Vec::with_capacity(samples.len());
+    {
+        let index = catalogue.index();
+        for (series, column) in samples {
+            // Leaving it out would lose acknowledged samples.
+            let position = index.position(series).ok_or(FlushError::UnknownSeries { series })?;
+            packs.push((index.pack(position), series, column));
+        }
+    }
+    packs.sort_unstable_by_key(|(pack, series, _)| (*pack, *series));
+    for (_, _, column) in &mut packs {
+        // Stable: of two for one time, the one that was committed first.
+        if !column.is_sorted_by(|a, b| a.ts < b.ts) {
+            column.sort_by_key(|sample| sample.ts);
+            column.dedup_by_key(|sample| sample.ts);
+        }
+    }
+    let mut encoder = block::Encoder::default();
+    Ok(packs
+        .chunk_by(|a, b| a.0 == b.0)
+        .flat_map(|pack| pack.chunks(PACK_SERIES_MAX))
+        .map(|chunk| {
+            (
+                chunk[0].0,
+                encoder.encode(chunk.iter().map(|(_, series, column)| (*series, &column[..]))),
+            )
+        })
+        .collect())
+}
+
+/// Rows in the binary format of COPY: <https://www.postgresql.org/docs/current/sql-copy.html>.
+#[derive(Debug, Default)]
+struct CopyRows(Vec<u8>);
+
+impl CopyRows {
+    /// Signature, flags, length of the header's extension.
+    const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+    const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
+
+    fn push(&mut self, bucket: i32, pack: PackId, block: &block::Encoded, writer: i32, seq: i64) {
+        self.0.extend_from_slice(&8i16.to_be_bytes());
+        self.field(&bucket.to_be_bytes());
+        self.field(&pack.0.to_be_bytes());
+        self.field(&block.t_min.to_be_bytes());
+        self.field(&block.t_max.to_be_bytes());
+        self.field(&writer.to_be_bytes());
+        self.field(&seq.to_be_bytes());
+        self.field(&(block.n_samples as i32).to_be_bytes());
+        self.field(&block.body);
+    }
+
+    fn field(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
+        self.0.extend_from_slice(bytes);
+    }
+}
