@@ -3,9 +3,11 @@
 //! | endpoint | what |
 //! |---|---|
 //! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 ([`write`]) |
+//! | `GET /api/v1/live`, `/api/v1/live/snapshot` | live updates ([`live`]) |
 //! | `GET /-/healthy`, `/-/ready`, `/metrics` | `service::admin` |
 
 mod error;
+pub(crate) mod live;
 mod write;
 
 use axum::Router;

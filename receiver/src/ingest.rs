@@ -126,7 +126,7 @@ impl Ingest {
         }
         let appended = self.storage.append(samples).await?;
         refusals.conflicts(&appended, |series| {
-            self.storage.labels(series).map(|labels| labels.to_string())
+            self.storage.reader().labels(series).map(|labels| labels.to_string())
         });
         Ok(Written { samples: appended.written, refusals })
     }

@@ -10,6 +10,7 @@
 pub mod db;
 mod http;
 pub mod ingest;
+pub mod live;
 pub mod model;
 mod receiver;
 pub mod storage;

@@ -1,6 +1,6 @@
 //! The receiver as a component: opened, served, closed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use service::{Health, Metrics, Shutdown, WebArgs};
@@ -9,6 +9,7 @@ use tracing::info;
 use crate::{
     http,
     ingest::{Ingest, IngestMetrics, Limits},
+    live::{self, Hub},
     storage::{
         self, Closing, Storage,
         commit::{Committed, Listener},
@@ -38,36 +39,49 @@ pub struct Config {
 }
 
 /// An open receiver. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Receiver {
     storage: Storage,
     ingest: Ingest,
+    hub: Hub,
     metrics: Metrics,
     health: Health,
 }
 
-#[derive(Debug)]
-struct Nobody;
+/// Hands what is committed to the hub, which exists only once the storage does.
+#[derive(Default)]
+struct Live(OnceLock<Hub>);
 
-impl Listener for Nobody {
+impl Listener for Live {
     fn is_interested(&self) -> bool {
-        false
+        self.0.get().is_some_and(Hub::is_watched)
     }
 
-    fn committed(&self, _committed: Arc<Committed>) {}
+    fn committed(&self, committed: Arc<Committed>) {
+        if let Some(hub) = self.0.get() {
+            hub.publish(committed);
+        }
+    }
 }
 
 impl Receiver {
     /// Connects, migrates, reads back what a receiver before this one left in the log.
     pub async fn open(config: Config) -> Result<(Self, Closing), storage::OpenError> {
         let metrics = Metrics::new("receiver");
+        let live = Arc::new(Live::default());
+        let listener = Arc::clone(&live);
         let (storage, closing) =
-            Storage::open(&config.database_url, &config.host, Arc::new(Nobody)).await?;
+            Storage::open(&config.database_url, &config.host, listener).await?;
+        let live_metrics = metrics.register(live::Metrics::register);
+        let hub = live
+            .0
+            .get_or_init(|| Hub::new(Arc::new(storage.reader().clone()), live_metrics))
+            .clone();
         let ingest_metrics = metrics.register(IngestMetrics::register);
         let ingest = Ingest::new(storage.clone(), config.limits, ingest_metrics);
         let health = Health::default();
         health.ready();
-        Ok((Self { storage, ingest, metrics, health }, closing))
+        Ok((Self { storage, ingest, hub, metrics, health }, closing))
     }
 
     /// The way in for parts of the same process.
@@ -84,9 +98,12 @@ impl Receiver {
         &self.metrics
     }
 
-    pub fn router(&self) -> Router {
+    /// All that is served. `shutdown` ends the live connections, which would keep a server from draining.
+    pub fn router(&self, shutdown: &Shutdown) -> Router {
         let app = http::App::new(self.ingest.clone());
-        http::router(app).merge(service::admin::router(self.health.clone(), self.metrics.clone()))
+        http::router(app)
+            .merge(http::live::router(self.hub.clone(), shutdown.clone()))
+            .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
     }
 }
 
@@ -104,7 +121,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     for listener in &listeners {
         info!(address = %listener.address(), "listening on {}", listener.address());
     }
-    service::web::serve(listeners, receiver.router(), web_config, shutdown).await?;
+    service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);
     closing.finished().await;
     Ok(())

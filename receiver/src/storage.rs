@@ -91,9 +91,13 @@ pub struct SeriesSamples {
 /// One database, open for writing and reading. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Storage {
-    shared: Arc<Shared>,
+    reader: Reader,
     appender: Appender,
 }
+
+/// The reading side alone. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Reader(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -162,15 +166,7 @@ impl Storage {
             Arc::new(Shared { db, catalogue: Arc::new(catalogue), head, writer, flushing });
         tokio::spawn(housekeeping::run(Arc::downgrade(&shared)));
         let closing = Closing { committing, shared: Arc::clone(&shared) };
-        Ok((Self { shared, appender }, closing))
-    }
-
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.shared.catalogue
-    }
-
-    pub fn db(&self) -> &PgPool {
-        &self.shared.db
+        Ok((Self { reader: Reader(shared), appender }, closing))
     }
 
     /// Returns when the samples are committed.
@@ -178,19 +174,42 @@ impl Storage {
         self.appender.append(samples).await
     }
 
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    pub fn catalogue(&self) -> &Catalogue {
+        self.reader.catalogue()
+    }
+
+    /// Does now what is done now and then: flushes, adopts what dead writers left, drops what nobody needs.
+    pub async fn housekeep(&self) -> Result<Flushed, HousekeepingError> {
+        housekeeping::all(&self.reader.0).await
+    }
+}
+
+impl Reader {
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.0.catalogue
+    }
+
+    pub fn db(&self) -> &PgPool {
+        &self.0.db
+    }
+
     /// Series that satisfy all matchers, at most `limit + 1`.
     pub fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {
-        self.shared.catalogue.select(matchers, limit)
+        self.0.catalogue.select(matchers, limit)
     }
 
     pub fn labels(&self, series: SeriesId) -> Option<Arc<Labels>> {
-        self.shared.catalogue.labels(series)
+        self.0.catalogue.labels(series)
     }
 
-    /// The newest committed sample of a series.
+    /// The newest committed sample of a series that this process knows of.
     pub fn latest(&self, series: SeriesId) -> Option<Sample> {
-        let position = self.shared.catalogue.index().position(series)?;
-        self.shared.head.latest(position)
+        let position = self.0.catalogue.index().position(series)?;
+        self.0.head.latest(position)
     }
 
     /// Samples with `from <= ts <= to`, in milliseconds; entry i answers `series[i]`.
@@ -200,13 +219,7 @@ impl Storage {
         from: i64,
         to: i64,
     ) -> Result<Vec<SeriesSamples>, ReadError> {
-        read::read(&self.shared.db, &self.shared.catalogue, &self.shared.head, series, from, to)
-            .await
-    }
-
-    /// Does now what is done now and then: flushes, adopts what dead writers left, drops what nobody needs.
-    pub async fn housekeep(&self) -> Result<Flushed, HousekeepingError> {
-        housekeeping::all(&self.shared).await
+        read::read(&self.0.db, &self.0.catalogue, &self.0.head, series, from, to).await
     }
 }
 

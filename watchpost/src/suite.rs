@@ -91,7 +91,8 @@ impl Suite {
     ) -> Self {
         let addresses = bound.addresses();
         let mut core = Stage::default();
-        core.serve(bound.receiver, receiver.router(), bound.web);
+        let live_stop = core.stop.clone();
+        core.serve(bound.receiver, receiver.router(&live_stop), bound.web);
         let mut edges = Stage::default();
         edges.serve(bound.exporter, exporter.router(), web::Config::default());
         let feed_metrics = receiver.metrics().register(FeedMetrics::register);

@@ -96,7 +96,7 @@ impl Appender {
 }
 
 /// Samples that were just committed, as parallel columns sorted by series and time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Committed {
     pub series: Vec<SeriesId>,
     /// Milliseconds since the Unix epoch.
@@ -105,14 +105,13 @@ pub struct Committed {
 }
 
 /// Told of everything that was committed, in order. Must not block.
-pub trait Listener: Send + Sync + std::fmt::Debug {
+pub trait Listener: Send + Sync {
     /// Whether anybody wants to know: if not, nothing is put together for it.
     fn is_interested(&self) -> bool;
     fn committed(&self, committed: Arc<Committed>);
 }
 
 /// Everything that the committer works with.
-#[derive(Debug)]
 pub struct Committer {
     pub db: PgPool,
     pub options: PgConnectOptions,
@@ -246,7 +245,6 @@ fn prepare(
 }
 
 /// The side that talks to the database.
-#[derive(Debug)]
 struct Inserter {
     context: Committer,
     connection: Option<PgConnection>,

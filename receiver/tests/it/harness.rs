@@ -70,7 +70,8 @@ impl TestReceiver {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, String) {
-        let response = self.receiver.router().oneshot(request).await.unwrap();
+        let response =
+            self.receiver.router(&service::Shutdown::new()).oneshot(request).await.unwrap();
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
         (status, String::from_utf8(body.to_vec()).unwrap())
@@ -94,7 +95,7 @@ impl TestReceiver {
 
     /// The same as our own reader tells it.
     pub(crate) async fn read(&self, metric: &str) -> Vec<Stored> {
-        let storage = self.receiver.storage();
+        let storage = self.receiver.storage().reader();
         let matcher = promql::model::Matcher::equal("__name__", metric);
         let ids = storage.select(&[matcher], usize::MAX - 1);
         let mut stored = Vec::new();

@@ -1,0 +1,78 @@
+//! What live updates need to know of the store, and nothing more.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use promql::model::{Labels, Matcher};
+
+pub use crate::storage::commit::Committed;
+use crate::{model::SeriesId, storage::Reader};
+
+/// One sample: milliseconds since 1970, value.
+pub type Sample = (i64, f64);
+
+/// The store as subscriptions see it.
+pub trait Source: Send + Sync + 'static {
+    /// Ids of the active series that satisfy all matchers, at most `limit + 1` so that the caller can tell.
+    fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId>;
+
+    fn labels(&self, id: SeriesId) -> Option<Arc<Labels>>;
+
+    /// The newest committed sample of a series.
+    fn latest(&self, id: SeriesId) -> Option<Sample>;
+
+    /// Samples of `ids` with `from_ms <= ts <= to_ms`, in order of time; entry `i` answers `ids[i]`.
+    fn read(
+        &self,
+        ids: &[SeriesId],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'_, anyhow::Result<Vec<Vec<Sample>>>>;
+
+    /// A counter that grows whenever a series was added, so that subscriptions notice new series.
+    fn series_generation(&self) -> u64;
+}
+
+/// The bits of the NaN by which a scraper says that a series has ended.
+pub const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// Whether a value is the stale marker. Every other NaN is an ordinary value.
+pub fn is_stale(value: f64) -> bool {
+    value.to_bits() == STALE_BITS
+}
+
+impl Source for Reader {
+    fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {
+        Self::select(self, matchers, limit)
+    }
+
+    fn labels(&self, id: SeriesId) -> Option<Arc<Labels>> {
+        Self::labels(self, id)
+    }
+
+    fn latest(&self, id: SeriesId) -> Option<Sample> {
+        Self::latest(self, id).map(|sample| (sample.ts, sample.value))
+    }
+
+    fn read(
+        &self,
+        ids: &[SeriesId],
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'_, anyhow::Result<Vec<Vec<Sample>>>> {
+        let ids = ids.to_vec();
+        Box::pin(async move {
+            let series = Self::read(self, &ids, from_ms, to_ms).await?;
+            Ok(series
+                .into_iter()
+                .map(|series| {
+                    series.samples.iter().map(|sample| (sample.ts, sample.value)).collect()
+                })
+                .collect())
+        })
+    }
+
+    fn series_generation(&self) -> u64 {
+        self.catalogue().generation()
+    }
+}
