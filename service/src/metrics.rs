@@ -7,6 +7,7 @@
 //! [`Metrics::observe`] adds `watchpost_<program>_http_*` for a router, [`Metrics::reload`] the two gauges about
 //! reloading that Prometheus' own alerts look at.
 
+mod connections;
 mod exposition;
 mod http;
 pub mod negotiate;
@@ -24,6 +25,7 @@ use prometheus_client::{
 };
 use tracing::error;
 
+pub(crate) use connections::Connections;
 pub use negotiate::Exposition;
 pub use reload::ReloadMetrics;
 
@@ -38,6 +40,7 @@ struct Inner {
     registry: Mutex<Registry>,
     prefix: String,
     http: OnceLock<http::HttpMetrics>,
+    connections: OnceLock<Connections>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,7 +60,12 @@ impl Metrics {
         let mut registry = Registry::default();
         register_build_info(&mut registry, &prefix);
         process::register(&mut registry);
-        Self(Arc::new(Inner { registry: Mutex::new(registry), prefix, http: OnceLock::new() }))
+        Self(Arc::new(Inner {
+            registry: Mutex::new(registry),
+            prefix,
+            http: OnceLock::new(),
+            connections: OnceLock::new(),
+        }))
     }
 
     /// What the names of this program's families begin with: `watchpost_exporter`.
@@ -92,6 +100,14 @@ impl Metrics {
     /// that of the program it replaces, such as `blackbox_exporter`.
     pub fn reload(&self, prefix: &str) -> ReloadMetrics {
         ReloadMetrics::register(&mut self.registry(), prefix)
+    }
+
+    /// What the web server counts about its connections.
+    pub(crate) fn connections(&self) -> Connections {
+        self.0
+            .connections
+            .get_or_init(|| Connections::register(&mut self.registry(), self.prefix()))
+            .clone()
     }
 
     /// All families in OpenMetrics text.
@@ -192,6 +208,7 @@ mod tests {
     fn promtool_accepts_it() {
         let metrics = Metrics::new("demo");
         let _router: axum::Router = metrics.observe(axum::Router::new());
+        metrics.connections();
         metrics.reload("demo").succeeded(std::time::SystemTime::now());
         metrics.register(|registry| {
             let counter: Counter = Counter::default();

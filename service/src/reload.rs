@@ -46,20 +46,16 @@ pub fn channel() -> (Reload, Requests) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let reload = Reload(sender);
     #[cfg(unix)]
-    tokio::spawn(forward_hangups(reload.clone()));
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
+        // Made here and not in the task, so that no signal is missed until the task runs.
+        Ok(hangups) => drop(tokio::spawn(forward_hangups(hangups, reload.clone()))),
+        Err(err) => tracing::warn!("SIGHUP cannot be watched and will not reload: {err}"),
+    }
     (reload, Requests(receiver))
 }
 
 #[cfg(unix)]
-async fn forward_hangups(reload: Reload) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut hangups = match signal(SignalKind::hangup()) {
-        Ok(hangups) => hangups,
-        Err(err) => {
-            tracing::warn!("SIGHUP cannot be watched and will not reload: {err}");
-            return;
-        }
-    };
+async fn forward_hangups(mut hangups: tokio::signal::unix::Signal, reload: Reload) {
     loop {
         tokio::select! {
             received = hangups.recv() => if received.is_none() { return },

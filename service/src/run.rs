@@ -28,6 +28,8 @@ where
     Fut: Future<Output = anyhow::Result<()>>,
 {
     telemetry::init(log);
+    #[cfg(unix)]
+    raise_open_files_limit();
     // Both the HTTP client and the servers use this one provider of cryptography; a second call is harmless.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -54,6 +56,20 @@ where
         Err(err) => {
             error!("{}", error::chain(err.as_ref()));
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Lets this process open as many files as the system allows it, as Go's runtime does: the usual soft limit of 1,024
+/// exists only for programs that use `select(2)`.
+#[cfg(unix)]
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(err) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!("the limit of open files stays as it is: {err}");
         }
     }
 }

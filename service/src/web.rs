@@ -1,24 +1,58 @@
 //! Listening and serving: addresses, TLS and passwords by `--web.config.file`, time-outs, draining.
+//!
+//! A program binds first ([`WebArgs::bind`]), then opens what it needs, then serves ([`serve`]). The file of
+//! `--web.config.file` has exporter-toolkit's format; it and the certificates it names are read anew when they change
+//! (see [`Config`]).
+//!
+//! What a handler finds in the request's extensions: `ConnectInfo<SocketAddr>`, [`IsTls`], and [`User`] where
+//! passwords are asked for.
+//!
+//! | bound | value | reason |
+//! |---|---|---|
+//! | connections | 1,024, or as configured | at 128 KiB of buffers each it is what a small machine can hold; `run` raises the limit of open files |
+//! | TLS handshake | 10 s | a handshake takes two round trips |
+//! | first request's head | 10 s | the same |
+//! | idle connection | 5 min | longer than any scrape interval in use, so that scrapers keep theirs |
+//! | pause within a request body | 30 s | a client that stops sending holds memory of ours |
+//! | pause of a client that does not read | 60 s | the same |
+//! | draining | 20 s, or as configured | less than the 30 s after which Kubernetes kills |
 
-use std::{
-    net::{SocketAddr, TcpListener},
-    path::{Path, PathBuf},
-};
+mod client_cert;
+mod gate;
+mod limit;
+mod listen;
+mod live;
+mod serve;
+mod settings;
+mod stream;
+mod tls;
+mod users;
 
-use axum::Router;
+use std::{path::PathBuf, time::Duration};
 
-use crate::Shutdown;
+use crate::units::Span;
+
+pub use gate::{IsTls, User};
+pub use listen::{BindError, Listener, bind};
+pub use live::{Config, WebConfigError};
+pub use serve::serve;
 
 /// The flags of every program that serves HTTP, as exporter-toolkit names them.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Web")]
 pub struct WebArgs {
     /// Addresses to listen on; repeatable, `:9100` means all interfaces
-    #[arg(long = "web.listen-address", value_name = "ADDRESS")]
+    #[arg(long = "web.listen-address", value_name = "ADDRESS", value_delimiter = ',')]
     pub listen_address: Vec<String>,
+    /// Use the sockets that systemd passes instead of listening on addresses
+    #[arg(long = "web.systemd-socket")]
+    pub systemd_socket: bool,
     /// File with TLS, user and header settings (exporter-toolkit's format)
     #[arg(long = "web.config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
+    /// How long open requests may take to finish when the program stops [default: 20s]
+    #[arg(long = "shutdown.grace-period", value_name = "DURATION")]
+    pub grace_period: Option<Span>,
 }
 
 impl WebArgs {
@@ -30,92 +64,27 @@ impl WebArgs {
             self.listen_address.clone()
         }
     }
-}
 
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    #[error(
-        "`{address}` is not an address to listen on: write it like :9100, 127.0.0.1:9100 or [::1]:9100"
-    )]
-    Address { address: String },
-    #[error(
-        "{address} is taken by another program: stop it or choose another port with --web.listen-address"
-    )]
-    Taken { address: String },
-    #[error("listen on {address}")]
-    Listen {
-        address: String,
-        #[source]
-        source: std::io::Error,
-    },
-}
+    /// Binds what the user asked for: systemd's sockets, the addresses, or `default`.
+    pub fn bind(&self, default: &str) -> Result<Vec<Listener>, BindError> {
+        if self.systemd_socket {
+            listen::from_systemd()
+        } else {
+            bind(&self.listen_address_or(default))
+        }
+    }
 
-/// A bound socket that is not served yet: all are bound before any heavy work starts.
-#[derive(Debug)]
-pub struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
-}
-
-impl Listener {
-    /// Where it listens; the real port where port 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
-        self.address
+    /// Reads the file of `--web.config.file`, if there is one.
+    pub fn config(&self) -> Result<Config, WebConfigError> {
+        let config = Config::open(self.config_file.as_deref())?;
+        Ok(match self.grace_period {
+            Some(Span(grace)) => config.with_grace(grace),
+            None => config,
+        })
     }
 }
 
-/// Binds every address. `:9100` binds all interfaces, IPv4 and IPv6.
-pub fn bind(addresses: &[String]) -> Result<Vec<Listener>, BindError> {
-    addresses.iter().map(|address| bind_one(address)).collect()
-}
-
-fn bind_one(address: &str) -> Result<Listener, BindError> {
-    let full = match address.strip_prefix(':') {
-        Some(port) => format!("[::]:{port}"),
-        None => address.to_owned(),
-    };
-    let socket = TcpListener::bind(&full).map_err(|source| match source.kind() {
-        std::io::ErrorKind::AddrInUse => BindError::Taken { address: address.to_owned() },
-        std::io::ErrorKind::InvalidInput => BindError::Address { address: address.to_owned() },
-        _ => BindError::Listen { address: address.to_owned(), source },
-    })?;
-    let local = socket
-        .local_addr()
-        .map_err(|source| BindError::Listen { address: address.to_owned(), source })?;
-    Ok(Listener { socket, address: local })
-}
-
-/// What `--web.config.file` says.
-#[derive(Clone, Debug, Default)]
-pub struct Config {}
-
-impl Config {
-    /// Reads and checks the file; `None` is plain HTTP without passwords.
-    pub fn load(_path: Option<&Path>) -> anyhow::Result<Self> {
-        Ok(Self {})
-    }
-}
-
-/// Serves `router` on all listeners until `shutdown` fires and the open requests are answered.
-pub async fn serve(
-    listeners: Vec<Listener>,
-    router: Router,
-    _config: Config,
-    shutdown: Shutdown,
-) -> anyhow::Result<()> {
-    let mut servers = tokio::task::JoinSet::new();
-    for listener in listeners {
-        listener.socket.set_nonblocking(true)?;
-        let socket = tokio::net::TcpListener::from_std(listener.socket)?;
-        let (router, shutdown) = (router.clone(), shutdown.clone());
-        servers.spawn(async move {
-            axum::serve(socket, router.into_make_service_with_connect_info::<SocketAddr>())
-                .with_graceful_shutdown(async move { shutdown.fired().await })
-                .await
-        });
-    }
-    while let Some(ended) = servers.join_next().await {
-        ended??;
-    }
-    Ok(())
-}
+/// How long open requests may take to finish, if not configured.
+const GRACE: Duration = Duration::from_secs(20);
+/// Open connections, if not configured.
+const CONNECTIONS_MAX: usize = 1024;

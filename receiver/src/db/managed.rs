@@ -19,10 +19,11 @@
 //!
 //! | path | what |
 //! |---|---|
-//! | `data/` | the PostgreSQL data folder; made as `data.new/` and renamed, so it is complete or absent |
+//! | `data/` | the PostgreSQL data folder; made as `data.new.<pid>/` and renamed, so it is complete or absent |
 //! | `socket/` | the Unix socket (in a short temporary folder if this path is too long for one) |
 //! | `log/` | PostgreSQL's own log, one file a weekday |
 //! | `start.log` | what it said before that log was open, anew at each start |
+//! | `supervisor.sh` | what stands between PostgreSQL and us, so that it stops when we are gone |
 //! | `lock` | held by the process that uses the folder |
 //! | `binaries/` | PostgreSQL itself, where the system had none and it was fetched |
 
@@ -155,7 +156,7 @@ pub enum ManagedError {
         folder.display()
     )]
     WrongMajor { folder: PathBuf, found: u32, installed: String, advice: String },
-    #[error("use the data folder {} (choose another with --storage.path)", path.display())]
+    #[error("the data folder {} cannot be used, choose another with --storage.path", path.display())]
     Folder {
         path: PathBuf,
         #[source]
@@ -210,7 +211,7 @@ pub enum ManagedError {
     Task(#[source] tokio::task::JoinError),
 }
 
-/// A running private PostgreSQL. Dropping it asks PostgreSQL to stop without waiting; see [`Managed::stop`].
+/// A running private PostgreSQL. [`Managed::stop`] it; dropping it does the same, but blocks the thread meanwhile.
 #[derive(Debug)]
 pub struct Managed {
     // Fields are dropped in this order: the server is asked to stop before the folder is given free.
@@ -354,10 +355,11 @@ async fn bring_up<P>(
 where
     P: Fn(Progress) + Send + Sync + Clone + 'static,
 {
+    prepare(folder, program, progress).await?;
     let deadline = Instant::now() + LEFTOVERS_MAX;
     loop {
-        let (its_folder, its_program, tell) = (folder.clone(), program.clone(), progress.clone());
-        let mut postmaster = blocking(move || launch(&its_folder, &its_program, &tell)).await?;
+        let (its_folder, its_program) = (folder.clone(), program.clone());
+        let mut postmaster = blocking(move || launch(&its_folder, &its_program)).await?;
         match cluster::wait_until_ready(&mut postmaster, folder, progress).await {
             Ok(()) => return Ok(postmaster),
             Err(ManagedError::Start { reason, .. })
@@ -370,14 +372,13 @@ where
     }
 }
 
-/// Everything from a prepared folder to the running process.
-fn launch(
+/// Makes the data folder if there is none.
+async fn prepare<P: Fn(Progress)>(
     folder: &Folder,
     program: &Program,
-    progress: &impl Fn(Progress),
-) -> Result<Postmaster, ManagedError> {
+    progress: &P,
+) -> Result<(), ManagedError> {
     let Program { binaries, account, durability } = program;
-    let account = account.as_ref();
     if let Some(account) = account {
         account.check_reaches(folder.path())?;
         account.check_reaches(&binaries.dir)?;
@@ -387,10 +388,16 @@ fn launch(
             folder: folder.path().to_owned(),
             version: binaries.version.clone(),
         });
-        cluster::create(binaries, folder, account, *durability)?;
+        cluster::create(binaries, folder, account.as_ref(), *durability).await?;
     }
-    settings::write(binaries, folder, account, *durability)?;
-    process::spawn(binaries, folder, account, *durability)
+    Ok(())
+}
+
+/// From a data folder to the running process.
+fn launch(folder: &Folder, program: &Program) -> Result<Postmaster, ManagedError> {
+    let Program { binaries, account, durability } = program;
+    settings::write(binaries, folder, account.as_ref(), *durability)?;
+    process::spawn(binaries, folder, account.as_ref(), *durability)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -212,10 +212,29 @@ async fn a_folder_of_something_else_is_refused() {
     assert!(matches!(err, ManagedError::Folder { .. }), "{err}");
 }
 
+/// Whatever it was doing at that moment.
+#[tokio::test]
+async fn a_start_that_is_given_up_leaves_nothing_running() {
+    for patience_ms in [30, 150, 400, 700, 1000] {
+        let folder = testing::folder();
+        let starting = Managed::start(config(folder.path()), |_| {});
+        let _ = tokio::time::timeout(Duration::from_millis(patience_ms), starting).await;
+        until("nothing runs in the folder", || {
+            let mut pids = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+            !pids.any(|pid| {
+                let arguments = fs::read(pid.path().join("cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&arguments).contains(folder.path().to_str().unwrap())
+            })
+        })
+        .await;
+        start(folder.path()).await.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn half_a_data_folder_is_made_anew() {
     let folder = testing::folder();
-    let data_new = folder.path().join("postgres/data.new");
+    let data_new = folder.path().join("postgres/data.new.1");
     fs::create_dir_all(&data_new).unwrap();
     fs::write(data_new.join("PG_VERSION"), "15\n").unwrap();
     let steps = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));

@@ -21,7 +21,7 @@ pub struct Args {
     /// Folder for everything that is kept [default: ~/.local/share/watchpost, for root /var/lib/watchpost]
     #[arg(long = "storage.path", value_name = "FOLDER", help_heading = "Storage")]
     pub storage_path: Option<PathBuf>,
-    /// An existing PostgreSQL to use instead of one of our own: postgres://user:password@host:5432/database
+    /// An existing PostgreSQL to use instead of one of our own: `postgres://user:password@host:5432/database`
     #[arg(
         long = "database-url",
         value_name = "URL",

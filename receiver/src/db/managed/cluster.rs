@@ -1,13 +1,16 @@
 //! Making a data folder, waiting until its server answers, and making our database in it.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::{Read, Seek},
+    os::unix::process::CommandExt,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     str::FromStr,
     time::{Duration, Instant, SystemTime},
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use sqlx::{
     AssertSqlSafe, Connection, Executor, PgConnection,
     postgres::{PgConnectOptions, PgDatabaseError},
@@ -35,7 +38,7 @@ const CANNOT_CONNECT_NOW: &str = "57P03";
 const LOG_BYTES_MAX: usize = 64 * 1024;
 
 /// Makes `data/`, complete or not at all.
-pub(super) fn create(
+pub(super) async fn create(
     binaries: &Binaries,
     folder: &Folder,
     account: Option<&Account>,
@@ -52,21 +55,48 @@ pub(super) fn create(
         command.arg("--no-sync");
     }
     clean_environment(&mut command);
-    command.current_dir("/").stdin(Stdio::null());
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
     if let Some(account) = account {
         account.apply(&mut command);
     }
-    let output = command
-        .output()
-        .map_err(|source| ManagedError::Spawn { program: binaries.initdb(), source })?;
-    if !output.status.success() {
-        return Err(ManagedError::InitDb {
-            reason: reason(&String::from_utf8_lossy(&output.stderr)),
-        });
+    let failed = |source| ManagedError::Spawn { program: binaries.initdb(), source };
+    let errors = tempfile::tempfile().map_err(failed)?;
+    command.stderr(errors.try_clone().map_err(failed)?);
+    let mut initdb = Unfinished(command.spawn().map_err(failed)?);
+    let status = loop {
+        match initdb.0.try_wait().map_err(failed)? {
+            Some(status) => break status,
+            None => tokio::time::sleep(POLL).await,
+        }
+    };
+    if !status.success() {
+        return Err(ManagedError::InitDb { reason: reason(&read_start(errors)) });
     }
     settings::include(&data_new)?;
     fs::rename(&data_new, folder.data())
         .map_err(|source| ManagedError::Folder { path: data_new, source })
+}
+
+/// An `initdb` and its children: killed when a start is given up, or they would go on in a folder that nobody wants.
+struct Unfinished(Child);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if matches!(self.0.try_wait(), Ok(None)) {
+            if let Some(group) = Pid::from_raw(self.0.id().cast_signed()) {
+                let _ = kill_process_group(group, Signal::KILL);
+            }
+            let _ = self.0.wait();
+        }
+    }
+}
+
+/// What a program wrote, as far as anybody would read it.
+fn read_start(mut file: File) -> String {
+    let mut bytes = Vec::new();
+    let _ = file.rewind();
+    let _ = file.take(LOG_BYTES_MAX as u64).read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Waits until the server takes connections.

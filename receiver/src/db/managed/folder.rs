@@ -10,6 +10,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
+use tracing::debug;
 
 use super::{ManagedError, Progress, account::Account};
 
@@ -22,6 +23,8 @@ const ORPHAN_STOP_MAX: Duration = Duration::from_secs(60);
 /// One that we do not know gets the time that an orphan's own watchdog needs, no more.
 const STRANGER_STOP_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
+/// How the names of half-made data folders begin.
+const DATA_NEW: &str = "data.new.";
 
 /// An opened, locked folder.
 #[derive(Debug)]
@@ -85,9 +88,9 @@ impl Folder {
         self.path.join("data")
     }
 
-    /// Where a data folder is made before it is complete.
+    /// Where this process makes a data folder before it is complete.
     pub(super) fn data_new(&self) -> PathBuf {
-        self.path.join("data.new")
+        self.path.join(format!("{DATA_NEW}{}", std::process::id()))
     }
 
     pub(super) fn log_dir(&self) -> PathBuf {
@@ -96,6 +99,10 @@ impl Folder {
 
     pub(super) fn start_log(&self) -> PathBuf {
         self.path.join("start.log")
+    }
+
+    pub(super) fn supervisor(&self) -> PathBuf {
+        self.path.join("supervisor.sh")
     }
 
     pub(super) fn binaries(&self) -> PathBuf {
@@ -168,11 +175,7 @@ impl Folder {
         &self,
         progress: &impl Fn(Progress),
     ) -> Result<(), ManagedError> {
-        let data_new = self.data_new();
-        if data_new.exists() {
-            fs::remove_dir_all(&data_new)
-                .map_err(|source| ManagedError::Folder { path: data_new, source })?;
-        }
+        self.remove_half_made();
         let Some(pid) = self.running_pid() else { return Ok(()) };
         if !self.is_postmaster(pid) {
             // Left by a crash. PostgreSQL removes such a file itself unless the number now belongs to another process
@@ -199,6 +202,17 @@ impl Folder {
             tokio::time::sleep(POLL).await;
         }
         if self.running_pid() == Some(pid) { self.remove_pid_file() } else { Ok(()) }
+    }
+
+    /// Best effort: an `initdb` whose parent was killed may still be busy in there, and nothing reads it.
+    fn remove_half_made(&self) {
+        for entry in fs::read_dir(&self.path).into_iter().flatten().filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(DATA_NEW)
+                && let Err(err) = fs::remove_dir_all(entry.path())
+            {
+                debug!("remove {}: {err}", entry.path().display());
+            }
+        }
     }
 
     fn remove_pid_file(&self) -> Result<(), ManagedError> {

@@ -1,10 +1,11 @@
 //! The server process, tied to ours: whatever way we end, it is stopped.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -16,7 +17,7 @@ use super::{Durability, ManagedError, account::Account, binaries::Binaries, fold
 /// notices when we are gone, even by `kill -9`, and stops PostgreSQL as we would have.
 ///
 /// Arguments: the signal that stops PostgreSQL, a folder to remove at the end or nothing, the command.
-const SUPERVISOR: &str = r#"
+const SUPERVISOR: &str = r#"# Watchpost starts PostgreSQL through this and writes it anew each time.
 signal=$1; remove=$2; shift 2
 exec 3<&0 </dev/null
 # A signal to the whole group or service must not end this script before PostgreSQL.
@@ -37,6 +38,9 @@ exit "$code"
 
 /// How often an exit is looked for.
 const POLL: Duration = Duration::from_millis(10);
+
+/// How long dropping waits for the server's end, which usually takes a tenth of a second.
+const DROP_MAX: Duration = Duration::from_secs(10);
 
 /// A harder stop than the one that closing the pipe asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,13 +66,17 @@ pub(super) fn spawn(
     let start_log = folder.start_log();
     let log = File::create(&start_log)
         .map_err(|source| ManagedError::Folder { path: start_log, source })?;
+    // In a file, so that a list of processes stays readable.
+    let script = folder.supervisor();
+    fs::write(&script, SUPERVISOR)
+        .map_err(|source| ManagedError::Folder { path: script.clone(), source })?;
     let failed = |source| ManagedError::Spawn { program: binaries.postgres(), source };
     let (signal, remove) = match durability {
         Durability::Full => ("INT", PathBuf::new()),
         Durability::Throwaway => ("QUIT", folder.path().to_owned()),
     };
     let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(SUPERVISOR).arg("watchpost-postgres").arg(signal).arg(remove);
+    command.arg(script).arg(signal).arg(remove);
     command.arg(binaries.postgres()).arg("-D").arg(folder.data());
     // On the command line, not in a file: these must hold whatever the files say.
     command.args([
@@ -143,11 +151,14 @@ impl Postmaster {
 impl Drop for Postmaster {
     fn drop(&mut self) {
         self.release();
-        if let Some(mut child) = self.child.take()
-            && matches!(child.try_wait(), Ok(None))
-        {
-            // Nobody waits for it any more, but an ended process has to be collected.
-            std::thread::spawn(move || child.wait());
-        }
+        let Some(mut child) = self.child.take() else { return };
+        let (ended, end) = mpsc::channel::<()>();
+        // Whatever happens, somebody has to collect the ended process.
+        std::thread::spawn(move || {
+            let _ = child.wait();
+            drop(ended);
+        });
+        // Only reached where a start is given up: its caller must be able to end right after without leaving us behind.
+        let _ = end.recv_timeout(DROP_MAX);
     }
 }

@@ -1,0 +1,183 @@
+//! Flags, and the program from its start to its end.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context;
+use service::{Health, Shutdown, WebArgs, reload::Reload};
+use tracing::info;
+
+use crate::{
+    blackbox::{Blackbox, Settings},
+    config::{Config, Source},
+    dial::{Cidr, Guard},
+    log::Level,
+    web::{self, ExternalUrl},
+};
+
+/// Where the original listens too.
+const DEFAULT_ADDRESS: &str = ":9115";
+
+/// The flags of the prober, as `blackbox_exporter` names them.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pub web: WebArgs,
+    /// File with the modules; `blackbox.yml` where that exists, else built-in modules
+    #[arg(
+        id = "blackbox_config_file",
+        long = "config.file",
+        value_name = "FILE",
+        help_heading = "Configuration"
+    )]
+    pub config_file: Option<PathBuf>,
+    /// Check the configuration, print it, and exit
+    #[arg(long = "config.check", help_heading = "Configuration")]
+    pub config_check: bool,
+    /// Reload the configuration file when it has changed
+    #[arg(long = "config.enable-auto-reload", help_heading = "Configuration")]
+    pub auto_reload: bool,
+    /// Seconds between two looks at the configuration file
+    #[arg(
+        long = "config.auto-reload-interval",
+        value_name = "SECONDS",
+        default_value_t = 30,
+        value_parser = clap::value_parser!(u64).range(1..),
+        help_heading = "Configuration"
+    )]
+    pub auto_reload_interval: u64,
+    /// Seconds to take off the scrape's time-out
+    #[arg(
+        long = "timeout-offset",
+        value_name = "SECONDS",
+        default_value_t = 0.5,
+        help_heading = "Probing"
+    )]
+    pub timeout_offset: f64,
+    /// How many results, and how many older failures, to keep for the web page
+    #[arg(
+        long = "history.limit",
+        value_name = "N",
+        default_value_t = 100,
+        help_heading = "Probing"
+    )]
+    pub history_limit: usize,
+    /// Severity from which on the log lines of a probe are kept
+    #[arg(
+        long = "log.prober",
+        value_name = "LEVEL",
+        default_value = "info",
+        help_heading = "Probing"
+    )]
+    pub log_prober: Level,
+    /// Most probes that /probe runs at a time; more are answered with 503
+    #[arg(
+        long = "probe.max-concurrent",
+        value_name = "N",
+        default_value_t = 500,
+        help_heading = "Probing"
+    )]
+    pub max_concurrent: usize,
+    /// Let /probe call public addresses only (for targets that others choose)
+    #[arg(long = "probe.public-only", help_heading = "Probing")]
+    pub public_only: bool,
+    /// Network that may be called in spite of --probe.public-only; repeatable
+    #[arg(
+        long = "probe.allow-network",
+        value_name = "CIDR",
+        requires = "public_only",
+        help_heading = "Probing"
+    )]
+    pub allow_network: Vec<Cidr>,
+    /// URL under which the prober is reached from outside, for links
+    #[arg(long = "web.external-url", value_name = "URL", help_heading = "Web")]
+    pub external_url: Option<String>,
+    /// Path prefix of all pages; the path of --web.external-url where it is not given
+    #[arg(long = "web.route-prefix", value_name = "PATH", help_heading = "Web")]
+    pub route_prefix: Option<String>,
+}
+
+impl Args {
+    fn settings(&self, source: Source) -> anyhow::Result<Settings> {
+        let offset = Duration::try_from_secs_f64(self.timeout_offset)
+            .context("--timeout-offset must be a number of seconds that is not negative")?;
+        let guard = if self.public_only {
+            Guard::Public { allowed: self.allow_network.clone().into() }
+        } else {
+            Guard::Open
+        };
+        Ok(Settings {
+            history_limit: self.history_limit,
+            log_prober: self.log_prober,
+            timeout_offset: offset,
+            guard,
+            max_concurrent: self.max_concurrent,
+            source: Some(source),
+        })
+    }
+}
+
+/// Runs the prober until `shutdown` fires.
+pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
+    let source = Source::find(args.config_file.as_deref());
+    let config = source.load()?;
+    if args.config_check {
+        return print_checked(&config, &source);
+    }
+    match &source {
+        Source::File(path) => {
+            info!(modules = config.modules.len(), "loaded configuration {}", path.display());
+        }
+        Source::BuiltIn => info!(
+            modules = config.modules.len(),
+            "no --config.file and no blackbox.yml: using the built-in modules, see /config"
+        ),
+    }
+    let listeners = service::web::bind(&args.web.listen_address_or(DEFAULT_ADDRESS))?;
+    let port = listeners.first().map_or(9115, |listener| listener.address().port());
+    let external =
+        ExternalUrl::new(args.external_url.as_deref(), args.route_prefix.as_deref(), port)?;
+    let web_config = service::web::Config::load(args.web.config_file.as_deref())?;
+    let blackbox = Blackbox::new(config, args.settings(source.clone())?);
+    let health = Health::default();
+    health.ready();
+    let (reload, requests) = service::reload::channel();
+    tokio::spawn(blackbox.clone().serve_reloads(requests, shutdown.clone()));
+    if args.auto_reload
+        && let Source::File(path) = source
+    {
+        let every = Duration::from_secs(args.auto_reload_interval);
+        tokio::spawn(reload_on_change(reload.clone(), path, every, shutdown.clone()));
+    }
+    for listener in &listeners {
+        let address = listener.address();
+        info!(%address, "listening on {address}");
+    }
+    let router = web::router(&blackbox, health, Some(reload), &external);
+    service::web::serve(listeners, router, web_config, shutdown).await
+}
+
+#[expect(clippy::print_stdout, reason = "the configuration is what --config.check is asked for")]
+fn print_checked(config: &Config, source: &Source) -> anyhow::Result<()> {
+    print!("{}", config.to_yaml());
+    match source {
+        Source::File(path) => info!("configuration {} is good", path.display()),
+        Source::BuiltIn => info!("the built-in configuration is good"),
+    }
+    Ok(())
+}
+
+async fn reload_on_change(reload: Reload, path: PathBuf, every: Duration, shutdown: Shutdown) {
+    let mut known = tokio::fs::read(&path).await.ok();
+    loop {
+        tokio::select! {
+            () = shutdown.fired() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let now = tokio::fs::read(&path).await.ok();
+        if now != known {
+            known = now;
+            // The outcome is logged and counted where it happens.
+            let _ = reload.request().await;
+        }
+    }
+}

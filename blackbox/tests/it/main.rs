@@ -1,0 +1,8 @@
+//! The prober from outside: over HTTP, against servers that each test starts on a port of its own.
+
+mod harness;
+mod hostile;
+mod http;
+mod pages;
+mod reference;
+mod tls;
