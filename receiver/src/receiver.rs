@@ -111,7 +111,9 @@ impl Receiver {
         let app = http::App::new(self.ingest.clone());
         http::router(app)
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
+            .merge(http::console::router())
             .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
+            .fallback(http::console::not_found)
     }
 }
 
