@@ -105,11 +105,7 @@ mod tests {
             Limits { labels_per_series_max: 3, label_value_bytes_max: 9, ..Limits::default() };
         let check = |pairs: &[(&str, &str)], expected: Result<&str, Reason>| {
             let judged = labels(&raw(pairs), &limits).map(|labels| labels.to_string());
-            assert_eq!(
-                judged.as_deref(),
-                expected.as_ref().copied(),
-                "{pairs:?}"
-            );
+            assert_eq!(judged.as_deref(), expected.as_ref().copied(), "{pairs:?}");
         };
         check(&[("job", "a"), ("__name__", "up")], Ok("up{job=\"a\"}"));
         check(&[("__name__", "up"), ("gone", "")], Ok("up"));
