@@ -9,7 +9,7 @@ import { Server } from "./pages/server.js";
 import { Servers } from "./pages/servers.js";
 import { StatusPage } from "./pages/status.js";
 import { Help } from "./ui/help.js";
-import { Top } from "./ui/top.js";
+import { Top, isCutOff } from "./ui/top.js";
 import "./keys.js";
 
 function page() {
@@ -23,7 +23,7 @@ function page() {
 }
 
 function App() {
-  return html`<${Top} /><main id="main" tabindex="-1">${page().body}</main><${Help} />`;
+  return html`<${Top} /><main id="main" tabindex="-1" class=${isCutOff.value ? "cut-off" : ""}>${page().body}</main><${Help} />`;
 }
 
 effect(() => {

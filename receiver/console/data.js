@@ -1,6 +1,6 @@
 // What every page needs: the two lists are always subscribed, for the pages and for the number in the title.
 import { computed } from "./html.js";
-import { now } from "./clock.js";
+import { asOf } from "./clock.js";
 import { Rows } from "./rows.js";
 import { monitorState, serverState } from "./state.js";
 
@@ -22,7 +22,7 @@ function counts(rows, stateOf) {
   const found = { total: 0, up: 0, crit: 0, warn: 0, unknown: 0 };
   for (const row of rows.value ?? []) {
     found.total += 1;
-    found[stateOf(row, now.value).severity] += 1;
+    found[stateOf(row, asOf.value).severity] += 1;
   }
   return found;
 }

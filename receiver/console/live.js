@@ -1,6 +1,6 @@
 // The client of the live protocol (receiver/docs/live.md): one socket for the page, however many subscriptions.
 import { signal } from "./html.js";
-import { setClock } from "./clock.js";
+import { hear, setClock } from "./clock.js";
 
 const PROTOCOL = "watchpost.live.v1+json";
 const RETRY_LEAST_MS = 500;
@@ -87,6 +87,7 @@ export function connect() {
   let retryMs = null;
   opened.onmessage = (event) => {
     lastHeardMs = Date.now();
+    hear();
     const message = JSON.parse(event.data);
     if (message.op === "bye") retryMs = message.retry_ms;
     else take(message);

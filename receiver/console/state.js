@@ -6,6 +6,8 @@ export const SEVERITY = ["crit", "warn", "unknown", "up"];
 const NEAR_PERCENT = 80;
 const FULL_PERCENT = 90;
 const BUSY_PERCENT = 95;
+/** A busy moment is no problem; this many points of the small chart (half a minute each) are. */
+const BUSY_POINTS = 6;
 const CERTIFICATE_WARN_DAYS = 14;
 /** Without a known interval, a minute of silence is nothing special. */
 const SILENCE_DEFAULT_MS = 150_000;
@@ -37,7 +39,8 @@ export function serverState(row, nowMs) {
   const full = [];
   if (values.disk >= FULL_PERCENT) full.push("a file system is nearly full");
   if (values.memory >= FULL_PERCENT) full.push("memory is nearly full");
-  if (values.cpu >= BUSY_PERCENT) full.push("the CPU is saturated");
+  const lately = (row.past.cpu ?? []).slice(-BUSY_POINTS);
+  if (lately.length === BUSY_POINTS && lately.every(({ v }) => v >= BUSY_PERCENT)) full.push("the CPU is saturated");
   if (full.length) return { severity: "warn", word: "Degraded", why: capitalised(full.join(", ")) };
   return { severity: "up", word: "Up", why: "Everything is within bounds" };
 }

@@ -18,6 +18,8 @@ use crate::{
 
 /// The flags of `watchpost-receiver` and of `watchpost receiver`.
 #[derive(Clone, Debug, clap::Args)]
+// The program flattens this into an `Args` of its own; groups are named after structs and must differ.
+#[group(skip)]
 pub struct Args {
     #[command(flatten)]
     pub web: WebArgs,

@@ -7,6 +7,9 @@ import { Quantity } from "../ui/parts.js";
 
 const HEIGHT = 168;
 const SYNC = "server";
+const TABLE_ROWS = 60;
+/** Half a time label, on screens of usual density. */
+const EDGE_PIXELS = 16;
 /** Bytes are counted in powers of two. */
 const BINARY_STEPS = Array.from({ length: 56 }, (_, power) => 2 ** power);
 /** The least a scale without a fixed top shows, so that noise near zero does not look like a storm. */
@@ -17,6 +20,7 @@ const LEAST_TOP = { bytes: 1024, "bytes/s": 1000, none: 1 };
  * @property {string} name name of the column
  * @property {string} label what people call it
  * @property {number} slot colour of the entity, 1 to 6: the same on every page
+ * @property {boolean} [rare] left out while it is nothing at all
  */
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -31,7 +35,7 @@ export function Chart({ series, title, kind, lines, rangeMs, sum = false }) {
   /** What the axis counts in: one unit for the ticks, the legend and the title. */
   const scale = useSignal({ divisor: 1, unit: kind === "percent" ? "%" : "" });
   const shape = series.shape.value;
-  const shown = lines.filter((line) => series.column(line.name)?.values.some((v) => v !== null));
+  const shown = lines.filter((line) => series.column(line.name)?.values.some((v) => (line.rare ? v > 0 : v !== null)));
 
   const data = () => [series.times, ...shown.map((line) => series.column(line.name)?.values ?? [])];
   useLayoutEffect(() => {
@@ -109,13 +113,23 @@ function inUnit(value, kind, divisor) {
 
 /** The newest values as a table: for screen readers, and for copying. */
 function Values({ series, kind, lines }) {
-  const from = Math.max(0, series.times.length - 60);
-  const rows = series.times.slice(from).map((time, n) => ({ time, at: from + n })).reverse();
+  const value = (line, at) => series.column(line.name)?.values[at] ?? null;
+  const rows = series.times
+    .map((time, at) => ({ time, at }))
+    .filter(({ at }) => lines.some((line) => value(line, at) !== null))
+    .slice(-TABLE_ROWS)
+    .reverse();
   return html`<div class="plot values" tabindex="0"><table>
     <thead><tr><th scope="col">Time</th>${lines.map((line) => html`<th key=${line.name} scope="col">${line.label}</th>`)}</tr></thead>
     <tbody>${rows.map(({ time, at }) => html`<tr key=${time}><th scope="row">${clock(time * 1000, true)}</th>
-      ${lines.map((line) => html`<td key=${line.name}>${text(quantity(kind, series.column(line.name)?.values[at]))}</td>`)}</tr>`)}</tbody>
+      ${lines.map((line) => html`<td key=${line.name}>${text(quantity(kind, value(line, at)))}</td>`)}</tr>`)}</tbody>
   </table></div>`;
+}
+
+/** Labels of the time axis; one that would be cut off at the right edge is left out. */
+function timeLabels(plot, ticks) {
+  const edge = plot.scales.x.max - (EDGE_PIXELS * (plot.scales.x.max - plot.scales.x.min)) / (plot.bbox.width / devicePixelRatio);
+  return ticks.map((tick) => (tick > edge ? "" : clock(tick * 1000)));
 }
 
 function options(width, kind, lines, hidden, rangeMs, cursor, scale) {
@@ -148,7 +162,7 @@ function options(width, kind, lines, hidden, rangeMs, cursor, scale) {
       })),
     ],
     axes: [
-      { ...axis, size: 22, gap: 4, space: 72, values: (_, ticks) => ticks.map((tick) => clock(tick * 1000, rangeMs < 120_000)) },
+      { ...axis, size: 22, gap: 4, space: 72, values: timeLabels },
       {
         ...axis,
         size: 40,

@@ -1,6 +1,6 @@
 // Everything that is probed: does it answer, how fast, for how long is its certificate good.
 import { html, useState } from "../html.js";
-import { now } from "../clock.js";
+import { asOf, now } from "../clock.js";
 import { CHECKS_SHOWN, monitorCounts, monitors } from "../data.js";
 import { UNKNOWN, duration, latency, quantity } from "../format.js";
 import { Bars } from "../charts/bars.js";
@@ -10,7 +10,7 @@ import { compareBy, useStableOrder } from "../ui/order.js";
 import { Empty, Kpi, Quantity, Refused, Skeleton, Status } from "../ui/parts.js";
 
 const name = (row) => row.labels.peek().instance.toLowerCase();
-const severity = (row) => SEVERITY.indexOf(monitorState(row, now.peek()).severity);
+const severity = (row) => SEVERITY.indexOf(monitorState(row, asOf.peek()).severity);
 
 const COLUMNS = [
   { id: "status", name: "Status", sort: severity },
@@ -58,7 +58,7 @@ export function Monitors() {
 function MonitorRow({ row }) {
   const { instance, job } = row.labels.value;
   const { t, values } = row.now.value;
-  const state = monitorState(row, now.value);
+  const state = monitorState(row, asOf.value);
   const down = state.severity === "crit" || state.severity === "unknown";
   const { host, rest } = parted(instance);
   const share = succeeded(row);
@@ -69,7 +69,7 @@ function MonitorRow({ row }) {
     <td class="c-bars"><${Bars} checks=${row.past.success} durations=${row.past.duration} count=${CHECKS_SHOWN} /></td>
     <td class="c-latency right" data-name="Latency"><${Quantity} shown=${down ? null : latency(values.duration)} /></td>
     <td class="c-success right" data-name="Succeeded"><${Quantity} shown=${share === null ? null : { number: share.toFixed(share === 100 ? 0 : 1), unit: "%" }} /></td>
-    <td class="c-certificate right" data-name="Certificate">${state.severity === "unknown" && t !== null && isSilent(row, now.value) ? `Last seen ${duration((now.value - t) / 1000)} ago` : html`<${Certificate} days=${certificateDays(row, now.value)} />`}</td>
+    <td class="c-certificate right" data-name="Certificate">${state.severity === "unknown" && t !== null && isSilent(row, asOf.value) ? `Last seen ${duration((now.value - t) / 1000)} ago` : html`<${Certificate} days=${certificateDays(row, now.value)} />`}</td>
   </tr>`;
 }
 
@@ -81,7 +81,7 @@ function Certificate({ days }) {
 
 function Totals({ rows }) {
   const counts = monitorCounts.value;
-  const live = rows.filter((row) => !isSilent(row, now.value));
+  const live = rows.filter((row) => !isSilent(row, asOf.value));
   const durations = live.map((row) => row.now.value.values.duration).filter((v) => typeof v === "number").sort((a, b) => a - b);
   const median = durations.length ? durations[Math.floor(durations.length / 2)] : null;
   const slowest = live.reduce((worst, row) => ((row.now.value.values.duration ?? -1) > (worst?.now.value.values.duration ?? -1) ? row : worst), null);
@@ -99,11 +99,9 @@ function Totals({ rows }) {
 }
 
 function NoMonitors() {
-  return html`<${Empty} title="Waiting for the first check…">
+  return html`<${Empty} title="Waiting for the first check…" waits>
     <p>This page shows everything that is probed, as soon as the first result arrives: anything with the series <code>probe_success</code>.</p>
-    <div class="how"><p>Probe a site once, to see what comes back:</p>
-<pre><code>watchpost probe https://example.org</code></pre></div>
-    <div class="how"><p>Or let Prometheus scrape a prober and write here:</p>
+    <div class="how"><p>From a Prometheus that scrapes blackbox_exporter or <code>watchpost-blackbox</code>:</p>
 <pre><code>remote_write:
   - url: ${location.origin}/api/v1/write</code></pre></div>
   <//>`;

@@ -1,6 +1,6 @@
 // One server: what it is doing now and did lately.
 import { html, useEffect, useMemo } from "../html.js";
-import { now } from "../clock.js";
+import { asOf, now } from "../clock.js";
 import { servers } from "../data.js";
 import { UNKNOWN, duration, quantity, text } from "../format.js";
 import { Chart } from "../charts/chart.js";
@@ -17,13 +17,13 @@ const CPU = [
   { name: "cpu_user", label: "user", slot: 1 },
   { name: "cpu_system", label: "system", slot: 2 },
   { name: "cpu_iowait", label: "iowait", slot: 3 },
-  { name: "cpu_steal", label: "steal", slot: 4 },
-  { name: "cpu_other", label: "other", slot: 5 },
+  { name: "cpu_steal", label: "steal", slot: 4, rare: true },
+  { name: "cpu_other", label: "other", slot: 5, rare: true },
 ];
 const MEMORY = [
   { name: "memory_used", label: "used", slot: 1 },
   { name: "memory_cached", label: "cached", slot: 2 },
-  { name: "swap_used", label: "swap", slot: 3 },
+  { name: "swap_used", label: "swap", slot: 3, rare: true },
 ];
 const NETWORK = [
   { name: "received", label: "receive", slot: 1 },
@@ -50,7 +50,7 @@ export function Server({ instance }) {
   return html`
     <${Heading} instance=${instance} series=${series} row=${known} range=${range} />
     ${nothing
-      ? html`<${Empty} title="Waiting for the first sample…"><p>Nothing has arrived from <code>${instance}</code> in the last ${range.replace("m", " minutes").replace("1h", "hour").replace("h", " hours")}. This page fills by itself when it does.</p>
+      ? html`<${Empty} title="Waiting for the first sample…" waits><p>Nothing has arrived from <code>${instance}</code> in the last ${range.replace("m", " minutes").replace("1h", "hour").replace("h", " hours")}. This page fills by itself when it does.</p>
           <p><a class="button" href="/" data-page>All servers</a></p><//>`
       : series.ready.value
         ? html`<div class="charts">
@@ -80,7 +80,7 @@ function Heading({ instance, series, row, range }) {
     <div class="who">
       <nav class="crumbs" aria-label="Breadcrumb"><a href="/" data-page>Servers</a><span aria-hidden="true">/</span></nav>
       <h1>${name}${address ? html` <span class="sub">${address}</span>` : null}</h1>
-      ${row ? html`<${Status} state=${serverState(row, now.value)} />` : null}
+      ${row ? html`<${Status} state=${serverState(row, asOf.value)} />` : null}
       <p class="facts">${facts.length ? facts.join(" · ") : UNKNOWN}</p>
     </div>
     <div class="ranges" role="group" aria-label="Time range">

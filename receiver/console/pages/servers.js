@@ -1,6 +1,6 @@
 // All servers at a glance, problems first.
 import { html, useState } from "../html.js";
-import { now } from "../clock.js";
+import { asOf, now } from "../clock.js";
 import { SPARK_RANGE_MS, monitorCounts, serverCounts, servers } from "../data.js";
 import { UNKNOWN, duration, percent, quantity, text } from "../format.js";
 import { Spark } from "../charts/spark.js";
@@ -12,7 +12,7 @@ import { Empty, Kpi, Meter, Quantity, Refused, Skeleton, Status } from "../ui/pa
 
 const value = (name) => (row) => row.now.peek().values[name] ?? null;
 const name = (row) => title(row.labels.peek()).name.toLowerCase();
-const severity = (row) => SEVERITY.indexOf(serverState(row, now.peek()).severity);
+const severity = (row) => SEVERITY.indexOf(serverState(row, asOf.peek()).severity);
 const traffic = (row) => sum(value("received")(row), value("transmitted")(row));
 
 const COLUMNS = [
@@ -58,12 +58,12 @@ export function Servers() {
 function ServerRow({ row }) {
   const labels = row.labels.value;
   const { t, values } = row.now.value;
-  const state = serverState(row, now.value);
+  const state = serverState(row, asOf.value);
   const silent = state.severity === "unknown" || values.up === 0;
   const shown = (kind, field) => (silent ? null : quantity(kind, values[field]));
   const { name: host, address } = title(labels);
   const href = serverPath(labels.instance);
-  const age = t !== null && isSilent(row, now.value) ? `Last seen ${duration((now.value - t) / 1000)} ago` : null;
+  const age = t !== null && isSilent(row, asOf.value) ? `Last seen ${duration((now.value - t) / 1000)} ago` : null;
   const receives = shown("bytes/s", "received");
   const transmits = shown("bytes/s", "transmitted");
   return html`<tr class=${silent ? "silent" : ""}>
@@ -84,7 +84,7 @@ function ServerRow({ row }) {
 function Totals({ rows }) {
   const counts = serverCounts.value;
   const checks = monitorCounts.value;
-  const live = rows.filter((row) => !isSilent(row, now.value) && row.now.value.values.up !== 0);
+  const live = rows.filter((row) => !isSilent(row, asOf.value) && row.now.value.values.up !== 0);
   const top = (field) => live.reduce((best, row) => {
     const v = row.now.value.values[field] ?? null;
     return v !== null && v > (best?.v ?? -1) ? { v, row } : best;
@@ -104,13 +104,13 @@ function Totals({ rows }) {
 }
 
 function NoServers() {
-  return html`<${Empty} title="Waiting for the first sample…">
+  return html`<${Empty} title="Waiting for the first sample…" waits>
     <p>This page shows every server that sends node-style metrics, as soon as the first sample arrives.</p>
-    <div class="how"><p>From a Prometheus that scrapes them:</p>
+    <div class="how"><p>From a Prometheus that scrapes node_exporter or <code>watchpost-exporter</code>:</p>
 <pre><code>remote_write:
   - url: ${location.origin}/api/v1/write</code></pre></div>
-    <div class="how"><p>Or straight from a machine, without Prometheus:</p>
-<pre><code>watchpost exporter --push.url=${location.origin}/api/v1/write</code></pre></div>
+    <div class="how"><p>Or this machine alone, with everything in one program:</p>
+<pre><code>watchpost</code></pre></div>
   <//>`;
 }
 

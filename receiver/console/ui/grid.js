@@ -26,7 +26,8 @@ export function Search({ value, onInput, what }) {
   return html`<label class="search">
     <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true"><circle cx="7" cy="7" r="4.5" class="line" /><path d="m10.5 10.5 3.5 3.5" class="line" /></svg>
     <input type="search" data-search placeholder=${`Search ${what}`} aria-label=${`Search ${what}`} value=${value}
-      autocomplete="off" spellcheck="false" onInput=${(event) => onInput(event.currentTarget.value)} />
+      autocomplete="off" spellcheck="false" onInput=${(event) => onInput(event.currentTarget.value)}
+      onKeyDown=${(event) => event.key === "Escape" && onInput("")} />
     <kbd aria-hidden="true">/</kbd>
   </label>`;
 }

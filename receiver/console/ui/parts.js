@@ -45,13 +45,13 @@ export function Kpi({ label, children, note, href }) {
   return href ? html`<a class="card kpi" href=${href} data-page>${body}</a>` : html`<div class="card kpi">${body}</div>`;
 }
 
-/** What a page says when there is nothing to show yet. */
-export function Empty({ title, children }) {
+const PULSE = "M0 17h38l6-11 10 22 7-15 4 4h55";
+
+/** What a page says when there is nothing to show, or nothing yet. */
+export function Empty({ title, waits = false, children }) {
   return html`<section class="card empty">
-    <svg class="pulse" viewBox="0 0 120 32" width="120" height="32" aria-hidden="true">
-      <path d="M0 17h38l6-11 10 22 7-15 4 4h55" />
-    </svg>
-    <h2>${title}</h2>
+    ${waits ? html`<svg class="pulse" viewBox="0 0 120 32" width="120" height="32" aria-hidden="true"><path class="base" d=${PULSE} /><path class="run" d=${PULSE} /></svg>` : null}
+    <h1>${title}</h1>
     ${children}
   </section>`;
 }
@@ -64,5 +64,5 @@ export function Skeleton({ rows = 5 }) {
 }
 
 export function Refused({ error }) {
-  return html`<section class="card empty" role="alert"><h2>This cannot be shown</h2><p>${error.msg}</p></section>`;
+  return html`<section class="card empty" role="alert"><h1>This cannot be shown</h1><p>${error.msg}</p></section>`;
 }

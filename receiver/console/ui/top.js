@@ -1,5 +1,5 @@
 // The bar at the top: where one is, whether what one sees is live, the theme.
-import { html, signal, useComputed } from "../html.js";
+import { computed, html, signal, useComputed } from "../html.js";
 import { now } from "../clock.js";
 import { monitorCounts, serverCounts, servers } from "../data.js";
 import { hello, link, roundTrip } from "../live.js";
@@ -34,6 +34,9 @@ function liveness() {
   }
   return { kind: "live", word: interval ? `Live · ${Math.max(1, Math.round(interval / 1000))}\u2009s` : "Live" };
 }
+
+/** Whether what the pages show is of now. */
+export const isCutOff = computed(() => liveness().kind !== "live" && servers.rows.value !== null);
 
 function LiveChip() {
   const state = useComputed(liveness).value;

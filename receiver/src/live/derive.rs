@@ -2,12 +2,14 @@
 //!
 //! The same rules for the past (a snapshot) and for now (an update): a rate is the increase between two samples over
 //! the time between them, a counter that falls was reset to zero, and a value is gone with its stale marker or when
-//! nothing came for [`FRESH_MS`].
+//! it was not renewed for three of its own intervals, at the latest after [`FRESH_MS`].
 
 use super::source::{self, Sample};
 
-/// How long a value counts without being renewed; Prometheus' default look-back.
+/// How long a value counts at most without being renewed; Prometheus' default look-back.
 pub(super) const FRESH_MS: i64 = 5 * 60_000;
+/// How long it counts at least, however often it used to come.
+const FRESH_LEAST_MS: i64 = 15_000;
 
 /// The last two samples of a series: enough for a gauge and for a rate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +46,16 @@ impl Track {
     /// The value at `t`.
     pub(super) fn gauge(&self, t: i64) -> Option<f64> {
         let (at, v) = self.last?;
-        (!source::is_stale(v) && t - at <= FRESH_MS).then_some(v)
+        (!source::is_stale(v) && t - at <= self.fresh_ms()).then_some(v)
+    }
+
+    fn fresh_ms(&self) -> i64 {
+        match (self.before, self.last) {
+            (Some((before, _)), Some((last, _))) => {
+                (3 * (last - before)).clamp(FRESH_LEAST_MS, FRESH_MS)
+            }
+            _ => FRESH_MS,
+        }
     }
 
     /// The increase per second up to the last sample.
@@ -182,7 +193,8 @@ mod tests {
         assert_eq!(track.rate(3_000), Some(5.0), "late samples are ignored");
         track.accept(5_000, 4.0);
         assert_eq!(track.rate(5_000), Some(2.0), "reset to zero, then 4 in two seconds");
-        assert_eq!(track.rate(5_001 + FRESH_MS), None);
+        assert_eq!(track.rate(5_000 + FRESH_LEAST_MS), Some(2.0));
+        assert_eq!(track.rate(5_001 + FRESH_LEAST_MS), None);
         track.accept(6_000, STALE);
         assert_eq!((track.gauge(6_000), track.rate(6_000)), (None, None));
         track.accept(7_000, 5.0);
