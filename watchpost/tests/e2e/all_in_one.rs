@@ -17,6 +17,7 @@ fn command(storage: &Path) -> Command {
     command.arg("--storage.path").arg(storage);
     command.args(["--web.listen-address", "127.0.0.1:0"]);
     command.args(["--exporter.listen-address", "127.0.0.1:0"]);
+    command.args(["--blackbox.listen-address", "127.0.0.1:0"]);
     command.args(["--scrape.interval", "200ms"]);
     command
 }
@@ -153,10 +154,11 @@ async fn a_taken_port_is_refused_before_anything_is_touched() {
     let folder = testing::folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--web.listen-address", "--exporter.listen-address"] {
+    let flags = ["--web.listen-address", "--exporter.listen-address", "--blackbox.listen-address"];
+    for flag in flags {
         let mut command = watchpost();
         command.arg("--storage.path").arg(folder.path().join("storage"));
-        for other in ["--web.listen-address", "--exporter.listen-address"] {
+        for other in flags {
             command.args([other, if other == flag { &address } else { "127.0.0.1:0" }]);
         }
         let line = refusal(folder.path(), command).await;
