@@ -32,18 +32,18 @@ BEGIN
     RETURN QUERY
     SELECT DISTINCT ON (d.series_id, d.ts) d.series_id, d.ts, d.value, d.bits
       FROM (
-        SELECT 1 AS age, b.bucket, b.writer, b.seq, s.*
-          FROM watchpost.block_recent b, watchpost.block_samples(b.body, wanted) s
+        SELECT b.age, b.ord, b.ord2, s.*
+          FROM watchpost.live_block b, watchpost.block_samples(b.body, wanted) s
          WHERE b.pack = ANY (packs) AND b.t_min <= to_ms AND b.t_max >= from_ms
         UNION ALL
-        SELECT 2, b.bucket, b.writer, b.seq, s.*
+        SELECT 3, b.bucket, b.seq, s.*
           FROM watchpost.batch b
           JOIN watchpost.writer w ON w.id = b.writer AND b.seq > w.flushed_seq,
                watchpost.batch_samples(b.body, wanted_metric, wanted) s
          WHERE b.t_min <= to_ms AND b.t_max >= from_ms
       ) d
      WHERE d.ts BETWEEN from_ms AND to_ms
-     ORDER BY d.series_id, d.ts, d.age, d.bucket, d.writer, d.seq;
+     ORDER BY d.series_id, d.ts, d.age, d.ord, d.ord2;
 END
 $$;
 

@@ -10,10 +10,7 @@ pub mod metrics;
 mod refusal;
 mod validate;
 
-use std::{
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use proto::{remote_write::WireError, snappy::SnappyError};
@@ -25,6 +22,7 @@ pub use self::{
 };
 use crate::{
     db::sqlstate::{self, Outlook},
+    model::now_ms,
     storage::{
         Storage,
         catalogue::{RawHasher, Unknown},
@@ -152,8 +150,4 @@ fn database(source: sqlx::Error) -> WriteError {
         Outlook::MayPass => WriteError::Database { source },
         Outlook::NeverPasses => WriteError::Refused { source },
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }

@@ -24,6 +24,9 @@ pub struct Args {
     /// PostgreSQL to keep everything in: postgres://user:password@host:5432/database
     #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
+    /// How long samples are kept, in whole days, such as 90d; for ever if not given
+    #[arg(long = "storage.retention", value_name = "DURATION")]
+    pub retention: Option<service::units::Span>,
 }
 
 /// Where the receiver listens unless told otherwise.
@@ -32,10 +35,16 @@ pub const DEFAULT_ADDRESS: &str = ":9201";
 /// What a receiver needs to open.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub database_url: String,
-    /// Names this process in `watchpost.writer`.
-    pub host: String,
+    pub storage: storage::Options,
     pub limits: Limits,
+}
+
+impl Config {
+    /// The usual limits, and samples kept for ever.
+    pub fn new(database_url: String) -> Self {
+        let storage = storage::Options { database_url, host: host_name(), retention: None };
+        Self { storage, limits: Limits::default() }
+    }
 }
 
 /// An open receiver. Cheap to clone.
@@ -70,8 +79,7 @@ impl Receiver {
         let metrics = Metrics::new("receiver");
         let live = Arc::new(Live::default());
         let listener = Arc::clone(&live);
-        let (storage, closing) =
-            Storage::open(&config.database_url, &config.host, listener).await?;
+        let (storage, closing) = Storage::open(config.storage, listener).await?;
         let live_metrics = metrics.register(live::Metrics::register);
         let hub = live
             .0
@@ -116,7 +124,8 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     };
     let listeners = service::web::bind(&args.web.listen_address_or(DEFAULT_ADDRESS))?;
     let web_config = service::web::Config::load(args.web.config_file.as_deref())?;
-    let config = Config { database_url, host: host_name(), limits: Limits::default() };
+    let mut config = Config::new(database_url);
+    config.storage.retention = args.retention.map(|span| span.0);
     let (receiver, closing) = Receiver::open(config).await?;
     for listener in &listeners {
         info!(address = %listener.address(), "listening on {}", listener.address());

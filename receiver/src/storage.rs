@@ -7,6 +7,7 @@
 //! - [`commit`]: group commit into the batch log; [`partition`] keeps the log's partitions, [`writer`] its owner.
 //! - [`head`]: what is not in blocks yet, in memory.
 //! - [`flush`] turns the head into rows of [`block`]s; `housekeeping` says when, and drops what nobody needs.
+//! - `merge` turns flushed blocks into larger ones, and days into final ones, under a `lease`.
 //! - `read` brings head and blocks together; `recover` fills the head after a restart.
 
 pub mod batch;
@@ -14,9 +15,12 @@ pub mod block;
 pub mod catalogue;
 pub mod codec;
 pub mod commit;
+mod copy;
 pub mod flush;
 pub mod head;
 mod housekeeping;
+mod lease;
+mod merge;
 pub mod partition;
 mod read;
 mod recover;
@@ -24,7 +28,7 @@ pub mod writer;
 
 pub use self::housekeeping::HousekeepingError;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use promql::model::{Labels, Matcher};
 use sqlx::PgPool;
@@ -40,7 +44,7 @@ use self::{
 };
 use crate::{
     db,
-    model::{Sample, SeriesId},
+    model::{Sample, SeriesId, now_ms},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,16 @@ pub struct SeriesSamples {
     pub samples: Vec<Sample>,
 }
 
+/// What a storage is opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub database_url: String,
+    /// Names this process in `watchpost.writer`.
+    pub host: String,
+    /// How long samples are kept, in whole days; for ever if not said.
+    pub retention: Option<Duration>,
+}
+
 /// One database, open for writing and reading. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Storage {
@@ -106,6 +120,8 @@ struct Shared {
     head: Head,
     writer: Writer,
     flushing: tokio::sync::Mutex<()>,
+    /// How long samples are kept; for ever if not said.
+    retention: Option<Duration>,
 }
 
 /// What is left to do when all clones of a [`Storage`] are gone.
@@ -122,7 +138,7 @@ impl Closing {
         if let Err(err) = self.committing.await {
             error!("the committer ended: {err}");
         }
-        let flushed = match self.shared.flush().await {
+        let flushed = match self.shared.flush(now_ms()).await {
             Ok(flushed) => flushed,
             // Nothing is lost: the batches are read back at the next start.
             Err(err) => return warn!("the last flush: {}", service::error::chain(&err)),
@@ -138,20 +154,20 @@ impl Closing {
 impl Storage {
     /// Opens a database: migrates it, reads its catalogue and what is not in blocks yet.
     pub async fn open(
-        url: &str,
-        host: &str,
+        options: Options,
         listener: Arc<dyn Listener>,
     ) -> Result<(Self, Closing), OpenError> {
-        let db = db::open(url).await?;
-        let options = db::connect_options(url)?;
+        let db = db::open(&options.database_url).await?;
+        let connect_options = db::connect_options(&options.database_url)?;
         let catalogue =
             Catalogue::load(db.clone()).await.map_err(|source| OpenError::Catalogue { source })?;
         let head = Head::default();
         let recovered = recover::read_back(&db, &catalogue, &head, None)
             .await
             .map_err(|source| OpenError::Recover { source })?;
-        let writer =
-            writer::register(&db, host).await.map_err(|source| OpenError::Writer { source })?;
+        let writer = writer::register(&db, &options.host)
+            .await
+            .map_err(|source| OpenError::Writer { source })?;
         info!(
             series = catalogue.n_series(),
             batches = recovered.batches,
@@ -159,11 +175,23 @@ impl Storage {
             writer = writer.id,
             "storage is open"
         );
-        let committer = Committer { db: db.clone(), options, writer, head: head.clone(), listener };
+        let committer = Committer {
+            db: db.clone(),
+            options: connect_options,
+            writer,
+            head: head.clone(),
+            listener,
+        };
         let (appender, committing) = committer.start();
         let flushing = tokio::sync::Mutex::default();
-        let shared =
-            Arc::new(Shared { db, catalogue: Arc::new(catalogue), head, writer, flushing });
+        let shared = Arc::new(Shared {
+            db,
+            catalogue: Arc::new(catalogue),
+            head,
+            writer,
+            flushing,
+            retention: options.retention,
+        });
         tokio::spawn(housekeeping::run(Arc::downgrade(&shared)));
         let closing = Closing { committing, shared: Arc::clone(&shared) };
         Ok((Self { reader: Reader(shared), appender }, closing))
@@ -182,9 +210,10 @@ impl Storage {
         self.reader.catalogue()
     }
 
-    /// Does now what is done now and then: flushes, adopts what dead writers left, drops what nobody needs.
-    pub async fn housekeep(&self) -> Result<Flushed, HousekeepingError> {
-        housekeeping::all(&self.reader.0).await
+    /// Does what is done now and then: flushes, adopts what dead writers left, merges, drops what nobody needs. `now` is
+    /// in milliseconds since the Unix epoch; a later one brings forward what would be due then.
+    pub async fn housekeep(&self, now: i64) -> Result<Flushed, HousekeepingError> {
+        housekeeping::all(&self.reader.0, now).await
     }
 }
 
@@ -224,9 +253,9 @@ impl Reader {
 }
 
 impl Shared {
-    async fn flush(&self) -> Result<Flushed, FlushError> {
+    async fn flush(&self, now: i64) -> Result<Flushed, FlushError> {
         // One at a time: two would write the same samples twice.
         let _only = self.flushing.lock().await;
-        flush::flush(&self.db, &self.catalogue, &self.head, self.writer).await
+        flush::flush(&self.db, &self.catalogue, &self.head, self.writer, now).await
     }
 }

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use blackbox::Blackbox;
 use exporter::Exporter;
-use receiver::{Closing, Receiver, db::managed::ManagedConfig, host_name, ingest::Limits};
+use receiver::{Closing, Receiver, db::managed::ManagedConfig, host_name};
 use service::{Shutdown, web};
 use tracing::info;
 
@@ -53,11 +53,7 @@ impl Suite {
             Some(url) => Database::Given { url: url.clone() },
             None => Database::start_private(private_postgres(&args, &parts)).await?,
         };
-        let config = receiver::Config {
-            database_url: database.url().to_owned(),
-            host: host_name(),
-            limits: Limits::default(),
-        };
+        let config = receiver::Config::new(database.url().to_owned());
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     db::{STATEMENT_TIMEOUT, sqlstate},
-    model::{Sample, SeriesId},
+    model::{Sample, SeriesId, now_ms},
 };
 
 /// Requests that wait for the committer. Each also holds permits for its samples.
@@ -285,7 +285,7 @@ impl Inserter {
     }
 
     async fn insert(&mut self, prepared: &Prepared) -> Result<(), sqlx::Error> {
-        let bucket = Table::Batch.bucket_now();
+        let bucket = Table::Batch.bucket_of(now_ms());
         if bucket > self.ensured {
             self.ensured = partition::ensure(&self.context.db, Table::Batch, bucket).await?;
         }

@@ -12,6 +12,7 @@ use super::{
     block::{self, PACK_SERIES_MAX},
     catalogue::Catalogue,
     codec::{CodecError, group},
+    copy::CopyRows,
     head::{Head, Run},
     partition::{self, Table},
     writer::Writer,
@@ -47,19 +48,25 @@ pub struct Flushed {
     pub bytes: usize,
 }
 
-/// Flushes everything that `writer` has committed so far.
+/// Flushes everything that `writer` has committed so far. `now` says into which partition, in milliseconds.
 pub async fn flush(
     db: &PgPool,
     catalogue: &Arc<Catalogue>,
     head: &Head,
     writer: Writer,
+    now: i64,
 ) -> Result<Flushed, FlushError> {
     let runs: Vec<Arc<Run>> =
         head.runs().into_iter().filter(|run| run.writer == writer.id).collect();
     let Some(last) = runs.iter().map(|run| run.seq).max() else { return Ok(Flushed::default()) };
-    let bucket = Table::BlockRecent.bucket_now();
+    let bucket = Table::BlockRecent.bucket_of(now);
     partition::ensure(db, Table::BlockRecent, bucket).await?;
     let mut transaction = db.begin().await?;
+    // A merge takes a bucket only when nobody can be writing to it any more.
+    sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtext('watchpost.block_recent'), $1)")
+        .bind(bucket)
+        .execute(&mut *transaction)
+        .await?;
     let flushed = copy(&mut transaction, catalogue, runs, bucket, writer.id, last).await?;
     let advanced =
         sqlx::query("UPDATE watchpost.writer SET flushed_seq = $3 WHERE id = $1 AND term = $2")
@@ -122,12 +129,20 @@ async fn copy_slices(
         };
         let mut rows = CopyRows::default();
         for (pack, encoded) in &blocks {
-            rows.push(bucket, *pack, encoded, writer, seq);
+            rows.row(8)
+                .int(bucket)
+                .int(pack.0)
+                .bigint(encoded.t_min)
+                .bigint(encoded.t_max)
+                .int(writer)
+                .bigint(seq)
+                .int(encoded.n_samples as i32)
+                .bytes(&encoded.body);
             flushed.samples += encoded.n_samples;
             flushed.bytes += encoded.body.len();
         }
         flushed.blocks += blocks.len();
-        copy.send(rows.0).await?;
+        copy.send(rows.take()).await?;
     }
     copy.send(&CopyRows::TRAILER[..]).await?;
     Ok(flushed)
@@ -199,31 +214,4 @@ fn encode_slice(
             )
         })
         .collect())
-}
-
-/// Rows in the binary format of COPY: <https://www.postgresql.org/docs/current/sql-copy.html>.
-#[derive(Debug, Default)]
-struct CopyRows(Vec<u8>);
-
-impl CopyRows {
-    /// Signature, flags, length of the header's extension.
-    const HEADER: [u8; 19] = *b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-    const TRAILER: [u8; 2] = (-1i16).to_be_bytes();
-
-    fn push(&mut self, bucket: i32, pack: PackId, block: &block::Encoded, writer: i32, seq: i64) {
-        self.0.extend_from_slice(&8i16.to_be_bytes());
-        self.field(&bucket.to_be_bytes());
-        self.field(&pack.0.to_be_bytes());
-        self.field(&block.t_min.to_be_bytes());
-        self.field(&block.t_max.to_be_bytes());
-        self.field(&writer.to_be_bytes());
-        self.field(&seq.to_be_bytes());
-        self.field(&(block.n_samples as i32).to_be_bytes());
-        self.field(&block.body);
-    }
-
-    fn field(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(&(bytes.len() as i32).to_be_bytes());
-        self.0.extend_from_slice(bytes);
-    }
 }

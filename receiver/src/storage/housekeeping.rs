@@ -12,11 +12,12 @@ use tracing::{debug, error, info, warn};
 use super::{
     Shared,
     flush::{self, FlushError, Flushed},
+    merge::{self, RECENT_BUCKETS_KEPT},
     partition::{self, Table},
     recover,
     writer::{self, Writer},
 };
-use crate::db::sqlstate;
+use crate::{db::sqlstate, model::now_ms};
 
 /// Well below the lease, so that one slow answer does not lose it.
 const TICK: Duration = Duration::from_secs(10);
@@ -52,7 +53,7 @@ pub(super) async fn run(shared: Weak<Shared>) {
         if last_flush.elapsed() >= FLUSH_EVERY || shared.head.n_bytes() >= FLUSH_BYTES {
             let started = Instant::now();
             last_flush = started;
-            match all(&shared).await {
+            match all(&shared, now_ms()).await {
                 Ok(flushed) if flushed.blocks > 0 => info!(
                     blocks = flushed.blocks,
                     samples = flushed.samples,
@@ -93,23 +94,36 @@ pub enum HousekeepingError {
         #[source]
         source: FlushError,
     },
-    #[error("drop flushed batches")]
+    #[error("merge; the blocks stay as they are")]
+    Merge {
+        #[source]
+        source: merge::MergeError,
+    },
+    #[error("drop partitions that nobody needs any more")]
     Drop {
         #[source]
         source: sqlx::Error,
     },
 }
 
-/// Everything that is due, now.
-pub(super) async fn all(shared: &Arc<Shared>) -> Result<Flushed, HousekeepingError> {
-    let flushed = shared.flush().await.map_err(|source| HousekeepingError::Flush { source })?;
-    adopt(shared).await?;
-    drop_flushed(&shared.db).await.map_err(|source| HousekeepingError::Drop { source })?;
+/// Everything that is due at `now`, in milliseconds.
+pub(super) async fn all(shared: &Arc<Shared>, now: i64) -> Result<Flushed, HousekeepingError> {
+    let flushed = shared.flush(now).await.map_err(|source| HousekeepingError::Flush { source })?;
+    adopt(shared, now).await?;
+    merge::all(&shared.db, shared.writer, now)
+        .await
+        .map_err(|source| HousekeepingError::Merge { source })?;
+    let drop = |source| HousekeepingError::Drop { source };
+    drop_flushed(&shared.db, now).await.map_err(drop)?;
+    drop_merged(&shared.db, now).await.map_err(drop)?;
+    if let Some(retention) = shared.retention {
+        drop_old(&shared.db, retention, now).await.map_err(drop)?;
+    }
     Ok(flushed)
 }
 
 /// Flushes what writers left behind whose lease has run out.
-async fn adopt(shared: &Arc<Shared>) -> Result<(), HousekeepingError> {
+async fn adopt(shared: &Arc<Shared>, now: i64) -> Result<(), HousekeepingError> {
     let dead = sqlx::query(
         "UPDATE watchpost.writer w SET term = term + 1, lease_until = now() + $2
           WHERE w.id <> $1 AND w.lease_until < now()
@@ -131,7 +145,7 @@ async fn adopt(shared: &Arc<Shared>) -> Result<(), HousekeepingError> {
         recover::read_back(&shared.db, &shared.catalogue, &shared.head, Some(writer.id))
             .await
             .map_err(|source| HousekeepingError::Recover { writer: writer.id, source })?;
-        let flushed = flush::flush(&shared.db, &shared.catalogue, &shared.head, writer)
+        let flushed = flush::flush(&shared.db, &shared.catalogue, &shared.head, writer, now)
             .await
             .map_err(|source| HousekeepingError::Adopt { writer: writer.id, source })?;
         info!(
@@ -145,8 +159,8 @@ async fn adopt(shared: &Arc<Shared>) -> Result<(), HousekeepingError> {
 }
 
 /// Drops batch partitions of the past in which every batch is in blocks.
-async fn drop_flushed(db: &PgPool) -> Result<(), sqlx::Error> {
-    let present = Table::Batch.bucket_now();
+async fn drop_flushed(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
+    let present = Table::Batch.bucket_of(now);
     for bucket in partition::list(db, Table::Batch).await? {
         if bucket >= present - BATCH_BUCKETS_KEPT {
             break;
@@ -158,15 +172,62 @@ async fn drop_flushed(db: &PgPool) -> Result<(), sqlx::Error> {
         .bind(bucket)
         .fetch_one(db)
         .await?;
-        if needed {
-            continue;
+        if !needed {
+            drop_unless_read(db, Table::Batch, bucket).await?;
         }
-        match partition::drop(db, Table::Batch, bucket).await {
-            Ok(()) => debug!(bucket, "dropped batch partition {bucket}"),
-            // Somebody reads it, a backup perhaps: later, then.
-            Err(err) if sqlstate::code(&err).as_deref() == Some("55P03") => {}
-            Err(err) => return Err(err),
+    }
+    Ok(())
+}
+
+/// Drops partitions of blocks that a merge superseded a while ago.
+async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
+    let merged = merge::marks(db, Table::BlockRecent.name()).await?;
+    let present = Table::BlockRecent.bucket_of(now);
+    for bucket in partition::list(db, Table::BlockRecent).await? {
+        if bucket < present - RECENT_BUCKETS_KEPT && merged.contains_key(&bucket) {
+            drop_unless_read(db, Table::BlockRecent, bucket).await?;
         }
+    }
+    let merged = merge::marks(db, Table::BlockWindow.name()).await?;
+    for bucket in partition::list(db, Table::BlockWindow).await? {
+        let Some(upto) = merged.get(&bucket) else { continue };
+        // Samples that came after their day was final stay here.
+        let late: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM watchpost.block_window WHERE bucket = $1 AND job > $2)",
+        )
+        .bind(bucket)
+        .bind(upto)
+        .fetch_one(db)
+        .await?;
+        if !late {
+            drop_unless_read(db, Table::BlockWindow, bucket).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Drops what lies before the retention.
+async fn drop_old(db: &PgPool, retention: Duration, now: i64) -> Result<(), sqlx::Error> {
+    let days = i32::try_from(retention.as_secs() / 86_400).unwrap_or(i32::MAX);
+    let oldest = Table::Block.bucket_of(now).saturating_sub(days.max(1));
+    for table in [Table::Block, Table::BlockWindow] {
+        for bucket in partition::list(db, table).await? {
+            if bucket < oldest {
+                drop_unless_read(db, table, bucket).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn drop_unless_read(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {
+    match partition::drop(db, table, bucket).await {
+        Ok(()) => {
+            debug!(table = table.name(), bucket, "dropped partition {}_{bucket}", table.name())
+        }
+        // Somebody reads it, a backup perhaps: later, then.
+        Err(err) if sqlstate::code(&err).as_deref() == Some("55P03") => {}
+        Err(err) => return Err(err),
     }
     Ok(())
 }

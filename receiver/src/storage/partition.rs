@@ -4,8 +4,6 @@
 //! keeps other attachments away. `DETACH … CONCURRENTLY` waits for those who read without making others wait. There is
 //! no DEFAULT partition: it would forbid that.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use sqlx::{Executor, PgPool};
 
 use crate::db::sqlstate;
@@ -17,6 +15,10 @@ pub enum Table {
     Batch,
     /// By flush, two hours each.
     BlockRecent,
+    /// By the time of the samples, a day each.
+    BlockWindow,
+    /// By the time of the samples, a day each.
+    Block,
 }
 
 impl Table {
@@ -24,6 +26,8 @@ impl Table {
         match self {
             Self::Batch => "batch",
             Self::BlockRecent => "block_recent",
+            Self::BlockWindow => "block_window",
+            Self::Block => "block",
         }
     }
 
@@ -32,14 +36,13 @@ impl Table {
         match self {
             Self::Batch => 900,
             Self::BlockRecent => 7200,
+            Self::BlockWindow | Self::Block => 86_400,
         }
     }
 
-    /// The bucket of the present.
-    pub fn bucket_now(self) -> i32 {
-        let now =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64);
-        (now / self.bucket_seconds()) as i32
+    /// The bucket of a time in milliseconds since the Unix epoch.
+    pub fn bucket_of(self, ts: i64) -> i32 {
+        ts.div_euclid(self.bucket_seconds() * 1000) as i32
     }
 }
 
@@ -49,13 +52,23 @@ const AHEAD: i32 = 2;
 /// Makes the partitions from `bucket` on, as far ahead as usual, and gives the last of them. Harmless to repeat, also at
 /// once from elsewhere.
 pub async fn ensure(db: &PgPool, table: Table, bucket: i32) -> Result<i32, sqlx::Error> {
+    ensure_all(db, table, bucket..=bucket + AHEAD).await?;
+    Ok(bucket + AHEAD)
+}
+
+/// Makes the partitions of these buckets.
+pub async fn ensure_all(
+    db: &PgPool,
+    table: Table,
+    buckets: impl IntoIterator<Item = i32>,
+) -> Result<(), sqlx::Error> {
     let existing = list(db, table).await?;
-    for wanted in bucket..=bucket + AHEAD {
+    for wanted in buckets {
         if !existing.contains(&wanted) {
             attach(db, table, wanted).await?;
         }
     }
-    Ok(bucket + AHEAD)
+    Ok(())
 }
 
 /// The buckets that have a partition, in order.
@@ -77,11 +90,11 @@ async fn attach(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Erro
     let statements = format!(
         "SET LOCAL lock_timeout = '2s';
          SELECT pg_advisory_xact_lock(hashtext('watchpost.partition'));
-         CREATE TABLE IF NOT EXISTS watchpost.{name}_{bucket} (
+         CREATE TABLE IF NOT EXISTS watchpost.\"{name}_{bucket}\" (
              LIKE watchpost.{name} INCLUDING ALL,
-             CONSTRAINT {name}_{bucket}_bucket CHECK (bucket = {bucket}));
-         ALTER TABLE watchpost.{name} ATTACH PARTITION watchpost.{name}_{bucket} FOR VALUES FROM ({bucket}) TO ({});
-         ALTER TABLE watchpost.{name}_{bucket} DROP CONSTRAINT {name}_{bucket}_bucket;",
+             CONSTRAINT \"{name}_{bucket}_bucket\" CHECK (bucket = {bucket}));
+         ALTER TABLE watchpost.{name} ATTACH PARTITION watchpost.\"{name}_{bucket}\" FOR VALUES FROM ({bucket}) TO ({});
+         ALTER TABLE watchpost.\"{name}_{bucket}\" DROP CONSTRAINT \"{name}_{bucket}_bucket\";",
         bucket + 1
     );
     let mut transaction = db.begin().await?;
@@ -106,18 +119,18 @@ pub async fn drop(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Er
     let mut connection = db.acquire().await?;
     connection.execute("SET lock_timeout = '200ms'").await?;
     let detach = format!(
-        "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.{name}_{bucket} CONCURRENTLY"
+        "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.\"{name}_{bucket}\" CONCURRENTLY"
     );
     let mut outcome = connection.execute(sqlx::AssertSqlSafe(detach)).await.map(std::mem::drop);
     // 55000: an earlier try was interrupted half-way, and has to be finished instead.
     if outcome.as_ref().is_err_and(|err| sqlstate::code(err).as_deref() == Some("55000")) {
         let finalize = format!(
-            "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.{name}_{bucket} FINALIZE"
+            "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.\"{name}_{bucket}\" FINALIZE"
         );
         outcome = connection.execute(sqlx::AssertSqlSafe(finalize)).await.map(std::mem::drop);
     }
     if outcome.is_ok() {
-        let drop = format!("DROP TABLE IF EXISTS watchpost.{name}_{bucket}");
+        let drop = format!("DROP TABLE IF EXISTS watchpost.\"{name}_{bucket}\"");
         outcome = connection.execute(sqlx::AssertSqlSafe(drop)).await.map(std::mem::drop);
     }
     connection.execute("RESET lock_timeout").await?;

@@ -90,9 +90,9 @@ async fn read_blocks(
         return Ok(found);
     }
     let mut rows = sqlx::query(
-        "SELECT body FROM watchpost.block_recent
+        "SELECT body FROM watchpost.live_block
           WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
-          ORDER BY bucket, writer, seq",
+          ORDER BY age, ord, ord2",
     )
     .bind(&plan.packs)
     .bind(from)

@@ -46,8 +46,12 @@ pub async fn renew(db: &PgPool, writer: Writer) -> Result<bool, sqlx::Error> {
     Ok(renewed.rows_affected() == 1)
 }
 
-/// Says that the writer is done: whatever it left can be adopted at once.
+/// Says that the writer is done: whatever it left can be adopted at once, and what it alone did is for others to do.
 pub async fn release(db: &PgPool, writer: Writer) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE watchpost.lease SET lease_until = now() WHERE holder = $1")
+        .bind(writer.id)
+        .execute(db)
+        .await?;
     sqlx::query("UPDATE watchpost.writer SET lease_until = now() WHERE id = $1 AND term = $2")
         .bind(writer.id)
         .bind(writer.term)

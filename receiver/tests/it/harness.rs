@@ -37,8 +37,7 @@ impl TestReceiver {
     }
 
     pub(crate) async fn on(database: TestDatabase, limits: Limits) -> Self {
-        let config =
-            Config { database_url: database.url().to_owned(), host: "test".to_owned(), limits };
+        let config = Config { limits, ..Config::new(database.url().to_owned()) };
         let (receiver, closing) = Receiver::open(config).await.unwrap();
         let db = PgPool::connect(database.url()).await.unwrap();
         Self { receiver, closing, db, database }

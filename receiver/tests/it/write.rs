@@ -56,11 +56,32 @@ async fn all_bits_of_every_float_arrive_in_postgres_and_survive_a_restart() {
         })
         .collect();
     assert_eq!(test.write(sent).await, (StatusCode::NO_CONTENT, String::new()));
-    for round in ["committed", "read back", "flushed", "flushed and restarted", "closed"] {
+    for round in [
+        "committed",
+        "read back",
+        "flushed",
+        "flushed and restarted",
+        "in windows",
+        "final",
+        "closed",
+    ] {
         match round {
             "read back" | "flushed and restarted" => test = test.restart().await,
             // As the writer that holds the batches is dead, the one that lives adopts them.
-            "flushed" => flush_all(&test).await,
+            "flushed" => {
+                flush_all(&test, now()).await;
+                assert!(count(&test, "block_recent").await > 0);
+            }
+            "in windows" => {
+                flush_all(&test, now() + 6 * 3_600_000).await;
+                assert_eq!(count(&test, "block_recent").await, 0);
+                assert!(count(&test, "block_window").await > 0);
+            }
+            "final" => {
+                flush_all(&test, now() + 3 * 86_400_000).await;
+                assert_eq!(count(&test, "block_window").await, 0);
+                assert!(count(&test, "block").await > 0);
+            }
             "closed" => test = TestReceiver::on(test.close().await, Limits::default()).await,
             _ => {}
         }
@@ -79,10 +100,13 @@ async fn all_bits_of_every_float_arrive_in_postgres_and_survive_a_restart() {
     }
 }
 
-/// Everything that any writer left becomes blocks.
-async fn flush_all(test: &TestReceiver) {
-    sqlx::query("UPDATE watchpost.writer SET lease_until = now()").execute(&test.db).await.unwrap();
-    test.receiver.storage().housekeep().await.unwrap();
+/// Everything that any writer left becomes blocks, and what is due at `now` is merged.
+async fn flush_all(test: &TestReceiver, now: i64) {
+    for table in ["writer", "lease"] {
+        let expire = format!("UPDATE watchpost.{table} SET lease_until = now()");
+        sqlx::query(sqlx::AssertSqlSafe(expire)).execute(&test.db).await.unwrap();
+    }
+    test.receiver.storage().housekeep(now).await.unwrap();
     let left: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM watchpost.batch b JOIN watchpost.writer w ON w.id = b.writer WHERE b.seq > w.flushed_seq",
     )
@@ -90,11 +114,11 @@ async fn flush_all(test: &TestReceiver) {
     .await
     .unwrap();
     assert_eq!(left, 0, "batches that no block holds");
-    let blocks: i64 = sqlx::query_scalar("SELECT count(*) FROM watchpost.block_recent")
-        .fetch_one(&test.db)
-        .await
-        .unwrap();
-    assert!(blocks > 0);
+}
+
+async fn count(test: &TestReceiver, table: &str) -> i64 {
+    let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM watchpost.{table}"));
+    sqlx::query_scalar(sql).fetch_one(&test.db).await.unwrap()
 }
 
 #[tokio::test]
