@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use blackbox::Blackbox;
 use exporter::Exporter;
-use receiver::{Closing, Receiver, db::managed::ManagedConfig, host_name};
+use receiver::{Closing, Receiver, db::managed::ManagedConfig};
 use service::{Shutdown, web};
 use tracing::info;
 

@@ -11,4 +11,5 @@
 mod harness;
 
 mod all_in_one;
+mod live;
 mod remote_write;
