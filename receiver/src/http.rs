@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 ([`write`]) |
 //! | `GET /api/v1/live`, `/api/v1/live/snapshot` | live updates ([`live`]) |
+//! | `GET /`, `/servers/…`, `/monitors`, `/status`, `/assets/…` | the console ([`console`]) |
 //! | `GET /-/healthy`, `/-/ready`, `/metrics` | `service::admin` |
 
+pub mod console;
 mod error;
-pub(crate) mod live;
+pub mod live;
 mod write;
 
 use axum::Router;

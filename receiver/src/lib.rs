@@ -8,7 +8,7 @@
 //! ```
 
 pub mod db;
-mod http;
+pub mod http;
 pub mod ingest;
 pub mod live;
 pub mod model;

@@ -21,7 +21,7 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     pub web: WebArgs,
-    /// PostgreSQL to keep everything in: postgres://user:password@host:5432/database
+    /// PostgreSQL to keep everything in: `postgres://user:password@host:5432/database`
     #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
@@ -111,7 +111,9 @@ impl Receiver {
         let app = http::App::new(self.ingest.clone());
         http::router(app)
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
+            .merge(http::console::router())
             .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
+            .fallback(http::console::not_found)
     }
 }
 

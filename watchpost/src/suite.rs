@@ -53,7 +53,8 @@ impl Suite {
             Some(url) => Database::Given { url: url.clone() },
             None => Database::start_private(private_postgres(&args, &parts)).await?,
         };
-        let config = receiver::Config::new(database.url().to_owned());
+        let mut config = receiver::Config::new(database.url().to_owned());
+        config.storage.retention = args.retention.map(|span| span.0);
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),

@@ -41,7 +41,7 @@ struct Live {
 }
 
 /// The live endpoints.
-pub(crate) fn router(hub: Hub, shutdown: Shutdown) -> Router {
+pub fn router(hub: Hub, shutdown: Shutdown) -> Router {
     Router::new()
         .route("/api/v1/live", get(upgrade))
         .route("/api/v1/live/snapshot", get(snapshot))

@@ -41,12 +41,19 @@ impl Shield {
     }
 
     /// Room for `n` more bytes, or the answer that there is none.
-    fn reserve(&self, n: usize) -> Result<OwnedSemaphorePermit, Response> {
+    fn reserve(&self, n: usize) -> Result<OwnedSemaphorePermit, Busy> {
         let n = u32::try_from(n).unwrap_or(u32::MAX);
         let permit = Arc::clone(&self.bytes).try_acquire_many_owned(n);
-        permit.map_err(|_| {
-            error::unavailable("too many bytes of write requests are being worked on\n".to_owned())
-        })
+        permit.map_err(|_| Busy)
+    }
+}
+
+/// There is no room for more bytes now.
+struct Busy;
+
+impl IntoResponse for Busy {
+    fn into_response(self) -> Response {
+        error::unavailable("too many bytes of write requests are being worked on\n".to_owned())
     }
 }
 
@@ -84,7 +91,7 @@ async fn read_body(
         return Err(too_large());
     }
     // Reserved as the bytes come, so that a sender that only declares many keeps no room from others.
-    let mut room = shield.reserve(0)?;
+    let mut room = shield.reserve(0).map_err(Busy::into_response)?;
     let mut bytes = Vec::new();
     let mut stream = body.into_data_stream();
     let reading = async {
@@ -96,7 +103,7 @@ async fn read_body(
             if bytes.len() + chunk.len() > shield.body_bytes_max {
                 return Err(too_large());
             }
-            room.merge(shield.reserve(chunk.len())?);
+            room.merge(shield.reserve(chunk.len()).map_err(Busy::into_response)?);
             bytes.extend_from_slice(&chunk);
         }
         Ok(())

@@ -107,7 +107,7 @@ mod tests {
             let judged = labels(&raw(pairs), &limits).map(|labels| labels.to_string());
             assert_eq!(
                 judged.as_deref(),
-                expected.as_ref().map(|s| *s).map_err(|r| r),
+                expected.as_ref().copied(),
                 "{pairs:?}"
             );
         };

@@ -122,6 +122,7 @@ impl Channel {
     ) {
         let mut state = self.state();
         let state = &mut *state;
+        let mut frames = Vec::new();
         if generation != state.generation {
             state.generation = generation;
             // Too wide by now: it stays with the series it has.
@@ -129,9 +130,8 @@ impl Channel {
                 && !changes.is_empty()
             {
                 state.seq += 1;
-                let frame =
-                    Frame::series(self.id, state.seq, now, &changes.added, &changes.removed);
-                state.tell(self.id, frame);
+                let (added, removed) = (&changes.added, &changes.removed);
+                frames.push(Frame::series(self.id, state.seq, now, added, removed));
             }
         }
         for batch in batches {
@@ -139,8 +139,10 @@ impl Channel {
         }
         for points in state.engine.drain() {
             state.seq += 1;
-            let frame = Frame::data(self.id, state.seq, now, points, state.engine.width());
-            state.tell(self.id, frame);
+            frames.push(Frame::data(self.id, state.seq, now, points, state.engine.width()));
+        }
+        if !frames.is_empty() {
+            state.tell(self.id, frames);
         }
         state.trim(now);
         if state.engine.width() > WIDTH_MAX {
@@ -171,32 +173,35 @@ impl Channel {
     }
 
     /// Everything a newcomer needs, made once for all who come within ten seconds.
+    ///
+    /// It tells of `since` at least: whoever could not follow the updates before it should not get them again.
     pub(super) async fn snapshot(
         &self,
         source: &dyn Source,
         window: Window,
+        since: u64,
         now_ms: i64,
     ) -> Result<Arc<Ready>, Refusal> {
-        if let Some(ready) = self.ready(window) {
+        if let Some(ready) = self.ready(window, since) {
             return Ok(ready);
         }
         let _loading = self.loading.lock().await;
-        if let Some(ready) = self.ready(window) {
+        if let Some(ready) = self.ready(window, since) {
             return Ok(ready);
         }
         let ready = Arc::new(self.load(source, window, now_ms).await?);
         let mut kept = self.ready.lock().expect("no holder panics");
         kept.retain(|_, other| other.made.elapsed() < SNAPSHOT_SERVES);
-        if kept.len() < WINDOWS_MAX {
+        if kept.len() < WINDOWS_MAX || kept.contains_key(&window) {
             kept.insert(window, Arc::clone(&ready));
         }
         Ok(ready)
     }
 
-    fn ready(&self, window: Window) -> Option<Arc<Ready>> {
+    fn ready(&self, window: Window, since: u64) -> Option<Arc<Ready>> {
         let ready = Arc::clone(self.ready.lock().expect("no holder panics").get(&window)?);
-        let serves = ready.made.elapsed() < SNAPSHOT_SERVES && self.state().covers(ready.seq);
-        serves.then_some(ready)
+        let is_young = ready.seq >= since && ready.made.elapsed() < SNAPSHOT_SERVES;
+        (is_young && self.state().covers(ready.seq)).then_some(ready)
     }
 
     async fn load(
@@ -333,13 +338,13 @@ impl State {
         }
     }
 
-    fn tell(&mut self, ch: u64, frame: Arc<Frame>) {
+    fn tell(&mut self, ch: u64, frames: Vec<Arc<Frame>>) {
         let width = self.engine.width();
         for subscriber in &self.subscribers {
-            subscriber.outbox.push(ch, &frame, width);
+            subscriber.outbox.push(ch, &frames, width);
         }
-        self.ring_bytes += frame.text.len();
-        self.ring.push_back(frame);
+        self.ring_bytes += frames.iter().map(|frame| frame.text.len()).sum::<usize>();
+        self.ring.extend(frames);
     }
 
     fn trim(&mut self, now: Instant) {

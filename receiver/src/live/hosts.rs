@@ -32,6 +32,8 @@ use crate::model::SeriesId;
 const SERVERS_MAX: usize = 1_000;
 /// Series of one family: 1,000 servers of 128 CPUs.
 const SERIES_PER_FAMILY_MAX: usize = 128_000;
+/// Scrapes of one server that are shown of one flush; more come only when somebody catches up.
+const SCRAPES_AT_ONCE: usize = 32;
 /// File systems of one server: beyond, they are containers' mounts.
 const FILESYSTEMS_MAX: usize = 64;
 const STALE: f64 = f64::from_bits(source::STALE_BITS);
@@ -51,6 +53,8 @@ pub(super) struct Hosts {
     /// Positions are stable; a host that is gone stays as an empty place until the channel ends.
     hosts: Vec<Host>,
     by_instance: BTreeMap<String, usize>,
+    /// Samples since the last drain: host, time, input, value.
+    waiting: Vec<(usize, i64, usize, f64)>,
     more: usize,
     width: u32,
 }
@@ -74,6 +78,7 @@ struct Host {
     inputs: Vec<usize>,
     /// Time of its newest sample.
     newest: Option<i64>,
+    /// Whether series of it came that may have samples from before.
     touched: bool,
     gone: bool,
 }
@@ -93,6 +98,7 @@ impl Hosts {
             inputs: Vec::new(),
             hosts: Vec::new(),
             by_instance: BTreeMap::new(),
+            waiting: Vec::new(),
             more: 0,
             width: 0,
         };
@@ -361,23 +367,44 @@ impl Engine for Hosts {
     }
 
     fn accept(&mut self, input: usize, (t, v): Sample) {
-        let input = &mut self.inputs[input];
-        input.track.accept(t, v);
-        let host = &mut self.hosts[input.host];
-        host.newest = host.newest.max(Some(t));
-        host.touched = true;
+        self.waiting.push((self.inputs[input].host, t, input, v));
     }
 
     fn drain(&mut self) -> Vec<Vec<Point>> {
-        let mut points = Vec::new();
-        for at in 0..self.hosts.len() {
-            if !std::mem::take(&mut self.hosts[at].touched) || self.hosts[at].gone {
-                continue;
+        let mut waiting = std::mem::take(&mut self.waiting);
+        // A scrape after the other, as they happened, each server for itself.
+        waiting.sort_unstable_by_key(|(host, t, input, _)| (*host, *t, *input));
+        let mut updates: Vec<Vec<Point>> = Vec::new();
+        for of_host in waiting.chunk_by(|a, b| a.0 == b.0) {
+            let host = of_host[0].0;
+            let scrapes: Vec<_> = of_host.chunk_by(|a, b| a.1 == b.1).collect();
+            let shown_from = scrapes.len().saturating_sub(SCRAPES_AT_ONCE);
+            for (nth, scrape) in scrapes.iter().enumerate() {
+                for (_, t, input, v) in *scrape {
+                    self.inputs[*input].track.accept(*t, *v);
+                }
+                let newest = &mut self.hosts[host].newest;
+                let is_late = newest.is_some_and(|newest| newest > scrape[0].1);
+                *newest = (*newest).max(Some(scrape[0].1));
+                if let Some(update) = nth.checked_sub(shown_from).filter(|_| !is_late) {
+                    updates.resize_with(updates.len().max(update + 1), Vec::new);
+                    updates[update].extend(self.points(&self.hosts[host]));
+                }
             }
-            points.extend(self.points(&self.hosts[at]));
+            self.hosts[host].touched = false;
         }
-        points.sort_unstable_by_key(|point| point.i);
-        if points.is_empty() { Vec::new() } else { vec![points] }
+        // Servers that just came show what was known of them before.
+        for at in 0..self.hosts.len() {
+            if std::mem::take(&mut self.hosts[at].touched) && !self.hosts[at].gone {
+                updates.resize_with(updates.len().max(1), Vec::new);
+                updates[0].extend(self.points(&self.hosts[at]));
+            }
+        }
+        for points in &mut updates {
+            points.sort_unstable_by_key(|point| point.i);
+        }
+        updates.retain(|points| !points.is_empty());
+        updates
     }
 
     fn fields(&self) -> &'static [Field] {

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Metrics,
-    channel::Channel,
+    channel::{Channel, Ready},
     engine::Window,
     protocol::Refusal,
     source::{Committed, Source},
@@ -131,7 +131,7 @@ impl Hub {
         let channel =
             tokio::task::spawn_blocking(open).await.map_err(|_| Refusal::Unavailable)??;
         let _turn = self.0.loads.acquire().await.expect("never closed");
-        Ok(channel.snapshot(self.source(), window, now_ms()).await?.text.clone())
+        Ok(channel.snapshot(self.source(), window, 0, now_ms()).await?.text.clone())
     }
 
     /// The channel of a topic, opened if nobody has it yet.
@@ -178,9 +178,10 @@ impl Hub {
         &self,
         channel: &Channel,
         window: Window,
-    ) -> Result<Arc<super::channel::Ready>, Refusal> {
+        since: u64,
+    ) -> Result<Arc<Ready>, Refusal> {
         let _turn = self.0.loads.acquire().await.expect("never closed");
-        channel.snapshot(self.source(), window, now_ms()).await
+        channel.snapshot(self.source(), window, since, now_ms()).await
     }
 
     /// A number for a new connection, unless there are too many.

@@ -23,6 +23,8 @@ use crate::model::SeriesId;
 const MONITORS_MAX: usize = 2_000;
 /// Checks of each row in a snapshot: the bars there is room for.
 const CHECKS_MAX: usize = 60;
+/// Checks of one monitor that are shown of one flush; more come only when somebody catches up.
+const CHECKS_AT_ONCE: usize = 32;
 const STALE: f64 = f64::from_bits(source::STALE_BITS);
 
 const FIELDS: [Field; 5] = [
@@ -58,7 +60,8 @@ struct Input {
     row: usize,
     field: usize,
     last: Option<Sample>,
-    waiting: bool,
+    /// Checks since the last drain.
+    waiting: Vec<Sample>,
 }
 
 #[derive(Debug)]
@@ -123,7 +126,9 @@ impl Engine for Monitors {
                         else {
                             continue;
                         };
-                        Input { row, field, last: source.latest(id), waiting: true }
+
+                        let last = source.latest(id);
+                        Input { row, field, last, waiting: last.into_iter().collect() }
                     }
                 };
                 if field == 0 {
@@ -152,23 +157,33 @@ impl Engine for Monitors {
         let input = &mut self.inputs[input];
         if input.last.is_none_or(|last| last.0 <= sample.0) {
             input.last = Some(sample);
-            input.waiting = true;
+            input.waiting.retain(|waiting| waiting.0 != sample.0);
+            if input.waiting.len() == CHECKS_AT_ONCE {
+                input.waiting.remove(0);
+            }
+            input.waiting.push(sample);
         }
     }
 
     fn drain(&mut self) -> Vec<Vec<Point>> {
-        let mut points = Vec::new();
+        let mut updates: Vec<Vec<Point>> = Vec::new();
         for at in 0..self.inputs.len() {
-            if std::mem::take(&mut self.inputs[at].waiting) && !self.rows[self.inputs[at].row].gone
-            {
-                let i = self.index(&self.inputs[at]);
-                points.extend(self.inputs[at].last.map(|(t, v)| Point { i, t, v: shown(v) }));
+            let waiting = std::mem::take(&mut self.inputs[at].waiting);
+            if self.rows[self.inputs[at].row].gone {
+                continue;
+            }
+            let i = self.index(&self.inputs[at]);
+            for (nth, (t, v)) in waiting.into_iter().enumerate() {
+                updates.resize_with(updates.len().max(nth + 1), Vec::new);
+                updates[nth].push(Point { i, t, v: shown(v) });
             }
         }
-        points.sort_unstable_by_key(|point| point.i);
-        // Two series of one field (a label more than instance and job): one is shown.
-        points.dedup_by_key(|point| point.i);
-        if points.is_empty() { Vec::new() } else { vec![points] }
+        for points in &mut updates {
+            points.sort_unstable_by_key(|point| point.i);
+            // Two series of one field (a label more than instance and job): one is shown.
+            points.dedup_by_key(|point| point.i);
+        }
+        updates
     }
 
     fn fields(&self) -> &'static [Field] {

@@ -19,8 +19,9 @@ use super::{
     protocol::{Close, Op, REPLIES_MAX},
 };
 
-/// Things that may wait in one channel before it starts afresh: series come and go, and merging stops at each.
-const ITEMS_MAX: usize = 16;
+/// Things that may wait in one channel before it starts afresh: a flush brings at most 32 updates, and merging stops
+/// where series come and go.
+const ITEMS_MAX: usize = 64;
 
 /// The queue between the hub and the one task that writes to a client.
 #[derive(Debug)]
@@ -147,30 +148,33 @@ impl Outbox {
         self.wake.notify_one();
     }
 
-    /// Queues an update, merging it into the one that waits already. `width` as in [`frame::data`].
-    pub(super) fn push(&self, ch: u64, frame: &Arc<Frame>, width: u32) {
+    /// Queues the updates of one flush. What an earlier flush left waiting is merged with all of them; updates of one
+    /// flush are not merged with each other, so that a client that keeps up gets every sample.
+    /// `width` as in [`frame::data`].
+    pub(super) fn push(&self, ch: u64, frames: &[Arc<Frame>], width: u32) {
         let mut lanes = self.lanes();
         let Some(lane) = lanes.channels.get_mut(&ch) else { return };
         if lane.lost {
             return;
         }
         lane.width = width;
-        let mergeable = match (&frame.points, lane.items.back_mut()) {
-            (Some(points), Some(last @ (Item::Shared(_) | Item::Merged { .. }))) => {
-                Some((points, last))
+        let mut lags = lane.items.back().is_some_and(Item::takes_more);
+        for frame in frames {
+            let last = lane.items.back_mut().filter(|last| lags && last.takes_more());
+            if let (Some(points), Some(last)) = (&frame.points, last) {
+                let before = last.bytes();
+                last.merge(frame.seq, points);
+                let grown = last.bytes() - before;
+                self.metrics.send_queue_bytes.inc_by(grown);
+                self.metrics.conflated.inc();
+            } else {
+                // Series came or went: merging starts anew behind it, as one update.
+                self.put(lane, Item::Shared(Arc::clone(frame)));
+                lags &= frame.points.is_none();
             }
-            _ => None,
-        };
-        if let Some((points, last)) = mergeable {
-            let before = last.bytes();
-            last.merge(frame.seq, points);
-            let grown = last.bytes() - before;
-            self.metrics.send_queue_bytes.inc_by(grown);
-            self.metrics.conflated.inc();
-        } else if lane.items.len() - lane.replayed >= ITEMS_MAX {
+        }
+        if lane.items.len() - lane.replayed > ITEMS_MAX {
             self.lose(&mut lanes, ch);
-        } else {
-            self.put(lane, Item::Shared(Arc::clone(frame)));
         }
         lanes.give_turn(ch);
         drop(lanes);
@@ -274,6 +278,15 @@ impl Lanes {
 }
 
 impl Item {
+    /// Whether a later update may be merged into it.
+    fn takes_more(&self) -> bool {
+        match self {
+            Self::Fixed(..) => false,
+            Self::Shared(frame) => frame.points.is_some(),
+            Self::Merged { .. } => true,
+        }
+    }
+
     /// What it weighs in the metric of queued bytes.
     fn bytes(&self) -> i64 {
         let bytes = match self {

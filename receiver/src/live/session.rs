@@ -147,12 +147,14 @@ impl Session {
         }))
     }
 
-    /// Takes the outcome of some work.
+    /// Takes the outcome of some work; it must follow at once, so that the session can undo it when it ends.
     pub fn done(&mut self, Outcome(made, id): Outcome) {
         if id.is_some() {
             self.pending -= 1;
         }
         match made {
+            // Without its snapshot a subscription would stay silent: let the client come again.
+            Err(_) if id.is_none() => self.outbox.close(Close::Busy),
             Err(refusal) => self.refuse(id, &refusal),
             Ok(Made { channel, window, is_match }) => {
                 let n_series = if is_match { channel.n_inputs() } else { 0 };
@@ -178,8 +180,10 @@ impl Session {
                 window: subscription.window,
             };
             repairs.push(Box::pin(async move {
-                let gap = frame::gap(ch, None, channel.seq(), GapReason::Slow);
-                let repaired = joining.give_snapshot(&channel, vec![(Op::Gap, gap)]).await;
+                let lost_to = channel.seq();
+                let gap = frame::gap(ch, None, lost_to, GapReason::Slow);
+                let first = vec![(Op::Gap, gap)];
+                let repaired = joining.give_snapshot(&channel, first, lost_to).await;
                 let window = joining.window;
                 Outcome(repaired.map(|()| Made { channel, window, is_match: false }), None)
             }));
@@ -281,7 +285,7 @@ impl Joining {
                 let from = same_epoch.then(|| seq.saturating_add(1));
                 first.push((Op::Gap, frame::gap(channel.id, from, channel.seq(), why)));
             }
-            match self.give_snapshot(&channel, first).await {
+            match self.give_snapshot(&channel, first, 0).await {
                 Ok(()) => return Ok(Made { channel, window, is_match }),
                 // Retired meanwhile, or updates outran the snapshot.
                 Err(Refusal::Busy) => {}
@@ -295,8 +299,9 @@ impl Joining {
         &self,
         channel: &Channel,
         mut first: Vec<(Op, Bytes)>,
+        since: u64,
     ) -> Result<(), Refusal> {
-        let ready = self.hub.load(channel, self.window).await?;
+        let ready = self.hub.load(channel, self.window, since).await?;
         first.push((Op::Snap, ready.text.clone()));
         if channel.attach(self.connection, &self.outbox, first, ready.seq) {
             Ok(())

@@ -279,7 +279,7 @@ impl Batch {
     ) -> Result<(), CodecError> {
         let mut reader = Reader::new(&self.bytes[entry.range.clone()]);
         group::decode(&mut reader, &self.vectors, scratch, wanted, |id, ts, values| {
-            sink(SeriesId(id), ts, values)
+            sink(SeriesId(id), ts, values);
         })
     }
 }

@@ -223,7 +223,7 @@ async fn drop_old(db: &PgPool, retention: Duration, now: i64) -> Result<(), sqlx
 async fn drop_unless_read(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {
     match partition::drop(db, table, bucket).await {
         Ok(()) => {
-            debug!(table = table.name(), bucket, "dropped partition {}_{bucket}", table.name())
+            debug!(table = table.name(), bucket, "dropped partition {}_{bucket}", table.name());
         }
         // Somebody reads it, a backup perhaps: later, then.
         Err(err) if sqlstate::code(&err).as_deref() == Some("55P03") => {}

@@ -1,6 +1,11 @@
 //! The receiver against a real PostgreSQL: each test has a database of its own (`receiver::db::testing`).
+//! Live updates and the console need none.
 
+mod console_assets;
+mod console_tokens;
 mod harness;
+mod live;
+mod live_socket;
 mod managed;
 mod sql;
 mod write;

@@ -161,8 +161,7 @@ async fn repeats_succeed_conflicts_do_not_and_late_samples_are_welcome() {
     let (status, text) = test.write(up(&[(ts, 2.0), (ts + 1, 5.0)])).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(
-        text.contains(&format!("1 samples stored, 1 refused"))
-            && text.contains(&format!("up at {ts}")),
+        text.contains("1 samples stored, 1 refused") && text.contains(&format!("up at {ts}")),
         "{text}"
     );
     // Later than its time, an hour even, twice.

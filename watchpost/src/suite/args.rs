@@ -38,6 +38,9 @@ pub struct Args {
         help_heading = "Storage"
     )]
     pub database_url: Option<String>,
+    /// How long samples are kept, in whole days, such as 90d; for ever if not given
+    #[arg(long = "storage.retention", value_name = "DURATION", help_heading = "Storage")]
+    pub retention: Option<Span>,
     /// Where the programs postgres and initdb lie, if they are not found
     #[arg(long = "postgres.bin-dir", value_name = "FOLDER", help_heading = "Storage")]
     pub postgres_bin_dir: Option<PathBuf>,

@@ -240,7 +240,8 @@ fn decimal(value: f64, hint: u8) -> Option<(i64, u8)> {
 fn exact(value: f64, exponent: u8) -> Option<i64> {
     let power = POWERS[usize::from(exponent)];
     let scaled = value * power;
-    if !(scaled.abs() <= MANTISSA_MAX) {
+    // A NaN is no number of any size.
+    if scaled.is_nan() || scaled.abs() > MANTISSA_MAX {
         return None;
     }
     let rounded = scaled.round_ties_even();

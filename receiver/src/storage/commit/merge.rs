@@ -76,7 +76,7 @@ pub(super) fn merge(
     }
     // Stable, so that of two values for one time the first to arrive is kept; and quick on what is nearly sorted, as
     // the scrapes of a target are.
-    candidates.sort_by(|a, b| key(&a.row).cmp(&key(&b.row)));
+    candidates.sort_by_key(|candidate| key(&candidate.row));
 
     let mut merged = Merged {
         rows: Vec::with_capacity(candidates.len()),
