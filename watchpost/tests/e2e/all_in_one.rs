@@ -22,14 +22,15 @@ fn command(storage: &Path) -> Command {
     command
 }
 
-struct Running {
-    process: Process,
-    console: String,
+pub(crate) struct Running {
+    pub(crate) process: Process,
+    /// The address of the page, with its slash.
+    pub(crate) console: String,
     exporter: String,
     database_url: String,
 }
 
-async fn start(folder: &Path) -> Running {
+pub(crate) async fn start(folder: &Path) -> Running {
     let mut process = Process::start("watchpost", folder, command(&folder.join("storage")));
     process.says("Stop it with Ctrl-C").await;
     let console = process.says("console ").await;
