@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use service::{LogArgs, Threads};
 
-use crate::{health, suite};
+use crate::{
+    check::{self, Check},
+    health, suite,
+};
 
 /// Prometheus-native monitoring on the Postgres you already run
 ///
@@ -27,6 +30,11 @@ enum Command {
     Exporter(Box<Program<exporter::Args>>),
     /// Only the remote-write receiver and its console, as the program watchpost-receiver
     Receiver(Box<Program<receiver::Args>>),
+    /// Only the blackbox exporter, as the program watchpost-blackbox
+    Blackbox(Box<Program<blackbox::Args>>),
+    /// Check files; exit code 1 if one is wrong
+    #[command(subcommand)]
+    Check(Check),
     /// Ask a running Watchpost whether it is healthy; exit code 0 or 1
     Health(health::Args),
 }
@@ -54,6 +62,11 @@ impl Cli {
                 let Program { program, log } = *args;
                 service::run(&log, Threads::Cores, |shutdown| receiver::run(program, shutdown))
             }
+            Some(Command::Blackbox(args)) => {
+                let Program { program, log } = *args;
+                service::run(&log, Threads::Two, |shutdown| blackbox::run(program, shutdown))
+            }
+            Some(Command::Check(check)) => check::run(&check),
             Some(Command::Health(args)) => health::run(&args),
         }
     }

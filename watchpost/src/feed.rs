@@ -85,7 +85,7 @@ async fn scrape(mut job: Job, queue: Arc<Queue>, metrics: FeedMetrics, shutdown:
             answer = timeout_at(deadline.into(), job.source.scrape(deadline)) => answer,
         };
         let request = match answer {
-            Ok(exposition) => {
+            Ok(Some(exposition)) => {
                 let mut request = target.scraped(&exposition, at_ms, begun.elapsed());
                 if told_metadata.is_none_or(|told| told.elapsed() >= METADATA_EVERY) {
                     request.metadata = scrape::metadata(&exposition);
@@ -94,6 +94,10 @@ async fn scrape(mut job: Job, queue: Arc<Queue>, metrics: FeedMetrics, shutdown:
                 job.source.recycle(exposition);
                 metrics.scraped(Scraped::Answered);
                 request
+            }
+            Ok(None) => {
+                metrics.scraped(Scraped::Failed);
+                target.failed(at_ms, begun.elapsed())
             }
             Err(_too_late) => {
                 metrics.scraped(Scraped::TimedOut);

@@ -1,23 +1,27 @@
 //! Everything on this machine as one value: started in order, told where it listens, stopped in order.
 
+mod announcement;
 mod args;
 mod exposure;
 mod folder;
+mod jobs;
+mod ports;
+mod stage;
 
-use std::{io::Write, net::SocketAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
-use axum::Router;
+use blackbox::Blackbox;
 use exporter::Exporter;
-use receiver::{Closing, Receiver, db::managed::ManagedConfig, host_name};
+use receiver::{Closing, Receiver, db::managed::ManagedConfig};
 use service::{Shutdown, web};
-use tokio::task::JoinSet;
-use tracing::{error, info};
+use tracing::info;
 
-pub use self::args::Args;
+pub use self::{args::Args, ports::Addresses};
+use self::{ports::Ports, stage::Stage};
 use crate::{
     database::Database,
-    feed::{self, FeedMetrics, Job, Source},
+    feed::{self, FeedMetrics},
 };
 
 /// The running suite. Stop it with [`Suite::shutdown`]; dropped without, PostgreSQL stops by itself a moment later.
@@ -33,42 +37,27 @@ pub struct Suite {
     database: Database,
 }
 
-/// Where each part listens.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    pub receiver: Vec<SocketAddr>,
-    pub exporter: Vec<SocketAddr>,
-}
-
-/// Tasks that are stopped together.
-#[derive(Debug, Default)]
-struct Stage {
-    stop: Shutdown,
-    tasks: JoinSet<anyhow::Result<()>>,
+/// What is made before the database, because making it may find a mistake of the user's.
+struct Parts {
+    ports: Ports,
+    exporter: Exporter,
+    blackbox: Blackbox,
+    folder: PathBuf,
 }
 
 impl Suite {
     /// Starts everything. All ports are bound before anything heavy happens, so that a taken one costs nothing.
     pub async fn start(args: Args) -> anyhow::Result<Self> {
-        let bound = Bound::bind(&args)?;
-        let exporter = Exporter::new(&exporter::Config::default())?;
-        let folder = folder::choose(args.storage_path.as_deref())?;
+        let parts = Parts::make(&args)?;
         let database = match &args.database_url {
             Some(url) => Database::Given { url: url.clone() },
-            None => {
-                let config = ManagedConfig {
-                    bin_dir: args.postgres_bin_dir.clone(),
-                    ..ManagedConfig::new(folder.join("postgres"))
-                };
-                Database::start_private(config).await?
-            }
+            None => Database::start_private(private_postgres(&args, &parts)).await?,
         };
-        let config = receiver::Config::new(database.url().to_owned());
+        let mut config = receiver::Config::new(database.url().to_owned());
+        config.storage.retention = args.retention.map(|span| span.0);
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
-            Ok((receiver, closing)) => {
-                Ok(Self::serve(&args, bound, folder, database, &receiver, closing, exporter))
-            }
+            Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),
             Err(err) => {
                 database.stop().await;
                 Err(err).context("open the receiver")
@@ -78,28 +67,24 @@ impl Suite {
 
     fn serve(
         args: &Args,
-        bound: Bound,
-        folder: PathBuf,
-        database: Database,
+        parts: Parts,
         receiver: &Receiver,
         closing: Closing,
-        exporter: Exporter,
+        database: Database,
     ) -> Self {
-        let addresses = bound.addresses();
+        let Parts { ports, exporter, blackbox, folder } = parts;
+        let addresses = ports.addresses();
         let mut core = Stage::default();
-        let live_stop = core.stop.clone();
-        core.serve(bound.receiver, receiver.router(&live_stop), bound.web);
+        let pages = receiver.router(core.stop_token());
+        core.serve(ports.receiver, pages, ports.web);
+
         let mut edges = Stage::default();
-        edges.serve(bound.exporter, exporter.router(), web::Config::default());
+        edges.serve(ports.exporter, exporter.router(), web::Config::default());
+        edges.serve(ports.blackbox, blackbox.router(None), web::Config::default());
+        let jobs = jobs::all(args, &addresses, exporter, &blackbox);
         let feed_metrics = receiver.metrics().register(FeedMetrics::register);
-        let jobs = vec![Job {
-            source: Source::Exporter(exporter),
-            job: "node".to_owned(),
-            instance: instance(&addresses.exporter),
-            interval: args.scrape_interval.0,
-        }];
-        let (ingest, stop) = (receiver.ingest().clone(), edges.stop.clone());
-        edges.tasks.spawn(async move {
+        let (ingest, stop) = (receiver.ingest().clone(), edges.stop_token().clone());
+        edges.run(async move {
             feed::run(jobs, ingest, feed_metrics, stop).await;
             Ok(())
         });
@@ -112,14 +97,9 @@ impl Suite {
 
     /// Completes when a part ended by itself, which none should. Cancel-safe.
     pub async fn failed(&mut self) -> anyhow::Error {
-        let ended = tokio::select! {
-            ended = self.edges.tasks.join_next() => ended,
-            ended = self.core.tasks.join_next() => ended,
-        };
-        match ended {
-            Some(Ok(Err(err))) => err,
-            Some(Err(err)) => anyhow::Error::new(err).context("a part ended"),
-            Some(Ok(Ok(()))) | None => anyhow::anyhow!("a part ended by itself"),
+        tokio::select! {
+            err = self.edges.failed() => err,
+            err = self.core.failed() => err,
         }
     }
 
@@ -130,83 +110,29 @@ impl Suite {
         self.closing.finished().await;
         self.database.stop().await;
     }
+}
 
-    /// What runs where, for a person.
-    fn announce(&self) {
-        let list = |addresses: &[SocketAddr], path: &str| {
-            let urls: Vec<String> =
-                addresses.iter().map(|address| format!("http://{address}{path}")).collect();
-            urls.join(" ")
-        };
-        let text = format!(
-            "\nWatchpost {} is running.\n\n  console   {}\n  exporter  {}\n  database  {}\n\nStop it with Ctrl-C.\n",
-            env!("CARGO_PKG_VERSION"),
-            list(&self.addresses.receiver, "/"),
-            list(&self.addresses.exporter, "/metrics"),
-            self.database.describe(&self.folder),
-        );
-        // A closed standard output is no reason to stop.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+impl Parts {
+    fn make(args: &Args) -> anyhow::Result<Self> {
+        let modules = blackbox::config::Source::find(args.blackbox_config_file.as_deref());
+        let blackbox = Blackbox::new(modules.load()?, blackbox::Settings::default());
+        jobs::check(args, &blackbox)?;
+        Ok(Self {
+            ports: Ports::bind(args)?,
+            exporter: Exporter::new(&exporter::Config::default())?,
+            blackbox,
+            folder: folder::choose(args.storage_path.as_deref())?,
+        })
     }
 }
 
-/// Every port, bound and not yet served.
-struct Bound {
-    receiver: Vec<web::Listener>,
-    exporter: Vec<web::Listener>,
-    web: web::Config,
-}
-
-impl Bound {
-    fn bind(args: &Args) -> anyhow::Result<Self> {
-        let web = web::Config::load(args.web.config_file.as_deref())?;
-        let receiver = web::bind(&args.web.listen_address_or("127.0.0.1:9201"))?;
-        exposure::check(&addresses(&receiver), args.web.config_file.is_some())?;
-        let exporter = bind_for("--exporter.listen-address", &args.exporter_listen_address)?;
-        Ok(Self { receiver, exporter, web })
+fn private_postgres(args: &Args, parts: &Parts) -> ManagedConfig {
+    let mut config = ManagedConfig::new(parts.folder.join("postgres"));
+    config.bin_dir.clone_from(&args.postgres_bin_dir);
+    if args.postgres_download_url.is_some() {
+        config.download_url.clone_from(&args.postgres_download_url);
     }
-
-    fn addresses(&self) -> Addresses {
-        Addresses { receiver: addresses(&self.receiver), exporter: addresses(&self.exporter) }
-    }
-}
-
-/// Binds, naming the flag that moves this part elsewhere.
-fn bind_for(flag: &str, address: &str) -> anyhow::Result<Vec<web::Listener>> {
-    web::bind(&[address.to_owned()]).map_err(|err| match err {
-        web::BindError::Taken { address } => anyhow::anyhow!(
-            "{address} is taken by another program: stop it or choose another address with {flag}"
-        ),
-        other => anyhow::Error::new(other),
-    })
-}
-
-fn addresses(listeners: &[web::Listener]) -> Vec<SocketAddr> {
-    listeners.iter().map(web::Listener::address).collect()
-}
-
-/// What a Prometheus that scrapes this machine by its name would set.
-fn instance(addresses: &[SocketAddr]) -> String {
-    let port = addresses.first().map_or(0, SocketAddr::port);
-    format!("{}:{port}", host_name())
-}
-
-impl Stage {
-    fn serve(&mut self, listeners: Vec<web::Listener>, router: Router, config: web::Config) {
-        self.tasks.spawn(web::serve(listeners, router, config, self.stop.clone()));
-    }
-
-    /// Asks all tasks to stop and waits for them.
-    async fn finish(mut self) {
-        self.stop.fire();
-        while let Some(ended) = self.tasks.join_next().await {
-            match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(err)) => error!("{}", service::error::chain(err.as_ref())),
-                Err(err) => error!("a part did not stop in order: {err}"),
-            }
-        }
-    }
+    config
 }
 
 /// Runs a suite until `shutdown` fires.
@@ -217,7 +143,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         () = shutdown.fired() => return Ok(()),
     };
     let mut suite = started?;
-    suite.announce();
+    announcement::print(&suite);
     let outcome = tokio::select! {
         () = shutdown.fired() => Ok(()),
         err = suite.failed() => Err(err),

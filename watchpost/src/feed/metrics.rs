@@ -19,6 +19,7 @@ pub struct FeedMetrics {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
 pub(super) enum Scraped {
     Answered,
+    Failed,
     TimedOut,
 }
 

@@ -1,14 +1,21 @@
 //! What can be scraped without a network.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use blackbox::{Blackbox, Guard, Params};
 use exporter::{Exporter, Filter};
 use proto::exposition::Exposition;
+use tracing::warn;
+
+/// What a probe leaves of its time for handing over the answer, as `--timeout-offset` does for a Prometheus.
+const HANDOVER: Duration = Duration::from_millis(500);
 
 /// Something that answers with an exposition.
 pub enum Source {
     /// This machine.
     Exporter(Exporter),
+    /// Another one, seen from here. Its target is the operator's own word, so it may lie anywhere.
+    Probe { blackbox: Blackbox, module: String, target: String },
     #[cfg(test)]
     Test(Box<dyn FnMut() -> Exposition + Send>),
     #[cfg(test)]
@@ -16,12 +23,24 @@ pub enum Source {
 }
 
 impl Source {
-    /// What it says until `deadline`. Cancel-safe.
-    pub(super) async fn scrape(&mut self, deadline: Instant) -> Exposition {
+    /// What it says until `deadline`; `None` if it cannot even be asked. Cancel-safe.
+    pub(super) async fn scrape(&mut self, deadline: Instant) -> Option<Exposition> {
         match self {
-            Self::Exporter(exporter) => exporter.collect(deadline, &Filter::All).await,
+            Self::Exporter(exporter) => Some(exporter.collect(deadline, &Filter::All).await),
+            Self::Probe { blackbox, module, target } => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let timeout = if left > HANDOVER * 2 { left - HANDOVER } else { left };
+                let params = Params::default();
+                match blackbox.probe(module, target, &params, timeout, &Guard::Open).await {
+                    Ok(outcome) => Some(outcome.metrics),
+                    Err(err) => {
+                        warn!("probe {target} by {module}: {err}");
+                        None
+                    }
+                }
+            }
             #[cfg(test)]
-            Self::Test(answer) => answer(),
+            Self::Test(answer) => Some(answer()),
             #[cfg(test)]
             Self::Hanging => std::future::pending().await,
         }
@@ -31,8 +50,7 @@ impl Source {
     pub(super) fn recycle(&self, exposition: Exposition) {
         match self {
             Self::Exporter(exporter) => exporter.recycle(exposition),
-            #[cfg(test)]
-            Self::Test(_) | Self::Hanging => drop(exposition),
+            _ => drop(exposition),
         }
     }
 

@@ -11,9 +11,9 @@ pub(super) struct Exposed {
 }
 
 /// Refuses an address that others can reach while nobody is asked for a password.
-pub(super) fn check(addresses: &[SocketAddr], has_web_config: bool) -> Result<(), Exposed> {
+pub(super) fn check(addresses: &[SocketAddr], asks_for_credentials: bool) -> Result<(), Exposed> {
     match addresses.iter().find(|address| !address.ip().is_loopback()) {
-        Some(address) if !has_web_config => Err(Exposed { address: *address }),
+        Some(address) if !asks_for_credentials => Err(Exposed { address: *address }),
         _ => Ok(()),
     }
 }

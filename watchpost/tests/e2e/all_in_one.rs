@@ -17,18 +17,20 @@ fn command(storage: &Path) -> Command {
     command.arg("--storage.path").arg(storage);
     command.args(["--web.listen-address", "127.0.0.1:0"]);
     command.args(["--exporter.listen-address", "127.0.0.1:0"]);
+    command.args(["--blackbox.listen-address", "127.0.0.1:0"]);
     command.args(["--scrape.interval", "200ms"]);
     command
 }
 
-struct Running {
-    process: Process,
-    console: String,
+pub(crate) struct Running {
+    pub(crate) process: Process,
+    /// The address of the page, with its slash.
+    pub(crate) console: String,
     exporter: String,
     database_url: String,
 }
 
-async fn start(folder: &Path) -> Running {
+pub(crate) async fn start(folder: &Path) -> Running {
     let mut process = Process::start("watchpost", folder, command(&folder.join("storage")));
     process.says("Stop it with Ctrl-C").await;
     let console = process.says("console ").await;
@@ -153,10 +155,11 @@ async fn a_taken_port_is_refused_before_anything_is_touched() {
     let folder = testing::folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--web.listen-address", "--exporter.listen-address"] {
+    let flags = ["--web.listen-address", "--exporter.listen-address", "--blackbox.listen-address"];
+    for flag in flags {
         let mut command = watchpost();
         command.arg("--storage.path").arg(folder.path().join("storage"));
-        for other in ["--web.listen-address", "--exporter.listen-address"] {
+        for other in flags {
             command.args([other, if other == flag { &address } else { "127.0.0.1:0" }]);
         }
         let line = refusal(folder.path(), command).await;

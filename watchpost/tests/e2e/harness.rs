@@ -1,5 +1,6 @@
 //! What the tests are made of: processes, ports, a Prometheus, and what is in PostgreSQL.
 
+pub(crate) mod browser;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod stored;

@@ -11,4 +11,6 @@
 mod harness;
 
 mod all_in_one;
+mod console;
+mod live;
 mod remote_write;

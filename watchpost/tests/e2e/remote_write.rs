@@ -16,13 +16,14 @@ use crate::harness::{
     stored::Samples,
 };
 
-/// Everything of one test: a Prometheus that scrapes an exporter and the receiver, and writes to that receiver.
+/// Everything of one test: a Prometheus that scrapes the exporters, the receiver and itself, and writes to that receiver.
 struct Setup {
     folder: tempfile::TempDir,
     postgres: Managed,
     receiver: Process,
     receiver_port: u16,
     exporter: Process,
+    blackbox: Process,
     prometheus: Prometheus,
 }
 
@@ -35,8 +36,15 @@ async fn start_receiver(folder: &Path, port: u16, database_url: &str) -> Process
     command.args(["receiver", "--web.listen-address", &format!("127.0.0.1:{port}")]);
     command.args(["--database-url", database_url]);
     let mut receiver = Process::start("receiver", folder, command);
-    receiver.says("listening on").await;
+    receiver.address().await;
     receiver
+}
+
+/// `watchpost exporter` or `watchpost blackbox`, on any port.
+fn start_exporter(folder: &Path, which: &str) -> Process {
+    let mut command = watchpost();
+    command.args([which, "--web.listen-address", "127.0.0.1:0"]).current_dir(folder);
+    Process::start(which, folder, command)
 }
 
 impl Setup {
@@ -47,21 +55,19 @@ impl Setup {
         let postgres = start_postgres(folder.path()).await;
         let receiver_port = free_port();
         let receiver = start_receiver(folder.path(), receiver_port, &postgres.url()).await;
-        let mut command = watchpost();
-        command.args(["exporter", "--web.listen-address", "127.0.0.1:0"]);
-        let mut exporter = Process::start("exporter", folder.path(), command);
-        let exporter_address = exporter.says("listening on").await;
-        let exporter_address = exporter_address.split_whitespace().next().unwrap().to_owned();
+        let mut exporter = start_exporter(folder.path(), "exporter");
+        let mut blackbox = start_exporter(folder.path(), "blackbox");
         let receiver_address = format!("127.0.0.1:{receiver_port}");
         let targets = [
-            ("node", exporter_address),
+            ("node", exporter.address().await),
+            ("blackbox", blackbox.address().await),
             ("receiver", receiver_address.clone()),
             // A target that is always down: its only series are those about the scrape.
             ("absent", "127.0.0.1:9".to_owned()),
         ];
         let url = format!("http://{receiver_address}/api/v1/write");
         let prometheus = Prometheus::start(&program, folder.path(), &targets, &url).await;
-        Some(Self { folder, postgres, receiver, receiver_port, exporter, prometheus })
+        Some(Self { folder, postgres, receiver, receiver_port, exporter, blackbox, prometheus })
     }
 
     /// Lets everything arrive and compares both sides.
@@ -86,6 +92,7 @@ impl Setup {
             sent.n_stale()
         );
         self.exporter.stop().await;
+        self.blackbox.stop().await;
         self.receiver.stop().await;
         self.postgres.stop().await;
     }

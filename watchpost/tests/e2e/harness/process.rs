@@ -66,6 +66,12 @@ impl Process {
         }
     }
 
+    /// Where it listens, as soon as its log says so.
+    pub(crate) async fn address(&mut self) -> String {
+        let rest = self.says("listening on ").await;
+        rest.split([' ', '"']).next().unwrap_or_default().to_owned()
+    }
+
     /// Sends a signal such as `INT` or `KILL`.
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
