@@ -88,14 +88,35 @@ pub enum OptionError {
     Value { flag: &'static str, value: String, problem: &'static str },
 }
 
+mod arp;
+mod attributes;
+mod bonding;
+mod conntrack;
 mod cpu;
+mod cpufreq;
 mod diskstats;
+mod dmi;
 mod filesystem;
+mod hwmon;
 mod loadavg;
+mod mdadm;
 mod meminfo;
+mod netclass;
 mod netdev;
+mod netstat;
+mod numbers;
+mod os;
+mod powersupplyclass;
 mod pressure;
+mod schedstat;
+mod selinux;
+mod sockstat;
 mod softnet;
 mod stat;
+mod textfile;
+mod thermal_zone;
 mod time;
+mod timex;
+mod udp_queues;
 mod uname;
+mod vmstat;

@@ -11,6 +11,13 @@ use service::units::Span;
 #[command(next_help_heading = "What collectors show")]
 #[group(skip)]
 pub struct Options {
+    /// Network devices to show in arp, and no others
+    #[arg(long = "collector.arp.device-include", value_name = "REGEXP")]
+    pub arp_include: Option<String>,
+    /// Network devices to hide in arp
+    #[arg(long = "collector.arp.device-exclude", value_name = "REGEXP")]
+    pub arp_exclude: Option<String>,
+
     /// Show `node_cpu_info` from /proc/cpuinfo
     #[arg(long = "collector.cpu.info")]
     pub cpu_info: bool,
@@ -61,6 +68,23 @@ pub struct Options {
     )]
     pub mount_timeout: Span,
 
+    /// Chips to show in hwmon, and no others
+    #[arg(long = "collector.hwmon.chip-include", value_name = "REGEXP")]
+    pub hwmon_chip_include: Option<String>,
+    /// Chips to hide in hwmon
+    #[arg(long = "collector.hwmon.chip-exclude", value_name = "REGEXP")]
+    pub hwmon_chip_exclude: Option<String>,
+    /// Sensors to show in hwmon, matched against chip;sensor, and no others
+    #[arg(long = "collector.hwmon.sensor-include", value_name = "REGEXP")]
+    pub hwmon_sensor_include: Option<String>,
+    /// Sensors to hide in hwmon, matched against chip;sensor
+    #[arg(long = "collector.hwmon.sensor-exclude", value_name = "REGEXP")]
+    pub hwmon_sensor_exclude: Option<String>,
+
+    /// Network devices to hide in netclass
+    #[arg(long = "collector.netclass.ignored-devices", value_name = "REGEXP")]
+    pub netclass_ignored: Option<String>,
+
     /// Network devices to show in netdev, and no others
     #[arg(
         long = "collector.netdev.device-include",
@@ -79,9 +103,25 @@ pub struct Options {
     #[arg(long = "collector.netdev.enable-detailed-metrics")]
     pub netdev_detailed: bool,
 
+    /// Counters to show in netstat [default: those of dashboards and alerts]
+    #[arg(long = "collector.netstat.fields", value_name = "REGEXP")]
+    pub netstat_fields: Option<String>,
+
+    /// Power supplies to hide
+    #[arg(long = "collector.powersupply.ignored-supplies", value_name = "REGEXP")]
+    pub power_supply_ignored: Option<String>,
+
     /// Show softirq calls by vector
     #[arg(long = "collector.stat.softirq")]
     pub stat_softirq: bool,
+
+    /// Folders with *.prom files; repeatable, may be a pattern such as /var/lib/*/metrics
+    #[arg(long = "collector.textfile.directory", value_name = "FOLDER")]
+    pub textfile_directories: Vec<String>,
+
+    /// Counters to show in vmstat [default: paging, swapping and faults]
+    #[arg(long = "collector.vmstat.fields", value_name = "REGEXP")]
+    pub vmstat_fields: Option<String>,
 }
 
 /// Where the machine's filesystems are mounted.

@@ -12,6 +12,11 @@ use crate::collector::table::{ENTRIES, Entry};
 /// Switches that are on by default and belong to a single collector.
 const SWITCHES: &[(&str, &str)] = &[
     ("collector.cpu.guest", "Show node_cpu_guest_seconds_total"),
+    (
+        "collector.netclass.ignore-invalid-speed",
+        "Leave out network speeds below zero, which stand for unknown",
+    ),
+    ("collector.netclass.netlink", "Ask the kernel over netlink instead of reading /sys/class/net"),
     ("collector.netdev.netlink", "Ask the kernel over netlink instead of reading /proc/net/dev"),
 ];
 

@@ -31,7 +31,8 @@ fn exporter(flags: &[&str]) -> Exporter {
         path("rootfs", "root"),
         path("udev.data", "udev"),
     ];
-    let mut words = vec!["test", "--web.disable-exporter-metrics"];
+    let textfiles = format!("--collector.textfile.directory={}", fixtures().join("text").display());
+    let mut words = vec!["test", "--web.disable-exporter-metrics", &textfiles];
     words.extend(paths.iter().map(String::as_str));
     words.extend(flags);
     let args: Args = service::flags::parse_from(&words).unwrap();
@@ -47,6 +48,7 @@ async fn scrape(exporter: &Exporter) -> String {
 const FLAGS: &[&str] = &[
     "--no-collector.filesystem",
     "--no-collector.time",
+    "--no-collector.timex",
     "--no-collector.uname",
     "--no-collector.netdev.netlink",
     "--collector.stat.softirq",
@@ -58,6 +60,7 @@ fn redact(text: &str) -> String {
         !line.starts_with("node_scrape_collector_duration_seconds{")
             && !line.starts_with("watchpost_exporter_build_info{")
             && !line.starts_with("node_exporter_build_info{")
+            && !line.starts_with("node_textfile_mtime_seconds{")
     };
     text.lines().filter(is_stable).flat_map(|line| [line, "\n"]).collect()
 }
