@@ -81,6 +81,10 @@ pub struct Options {
     #[arg(long = "collector.hwmon.sensor-exclude", value_name = "REGEXP")]
     pub hwmon_sensor_exclude: Option<String>,
 
+    /// Labels of backends in ipvs, separated by commas; backends that are then the same are summed [default: all]
+    #[arg(long = "collector.ipvs.backend-labels", value_name = "LABELS")]
+    pub ipvs_backend_labels: Option<String>,
+
     /// Network devices to hide in netclass
     #[arg(long = "collector.netclass.ignored-devices", value_name = "REGEXP")]
     pub netclass_ignored: Option<String>,
@@ -111,9 +115,17 @@ pub struct Options {
     #[arg(long = "collector.powersupply.ignored-supplies", value_name = "REGEXP")]
     pub power_supply_ignored: Option<String>,
 
+    /// Show all RAPL zones in one family, with the zone as a label
+    #[arg(long = "collector.rapl.enable-zone-label")]
+    pub rapl_zone_label: bool,
+
     /// Show softirq calls by vector
     #[arg(long = "collector.stat.softirq")]
     pub stat_softirq: bool,
+
+    /// Tape drives to hide
+    #[arg(long = "collector.tapestats.ignored-devices", value_name = "REGEXP")]
+    pub tape_ignored: Option<String>,
 
     /// Folders with *.prom files; repeatable, may be a pattern such as /var/lib/*/metrics
     #[arg(long = "collector.textfile.directory", value_name = "FOLDER")]

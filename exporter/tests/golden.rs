@@ -54,7 +54,7 @@ const FLAGS: &[&str] = &[
     "--collector.stat.softirq",
 ];
 
-/// Without the lines that differ at each run.
+/// Without the lines that differ at each run, and without the place of the fixtures.
 fn redact(text: &str) -> String {
     let is_stable = |line: &&str| {
         !line.starts_with("node_scrape_collector_duration_seconds{")
@@ -62,7 +62,8 @@ fn redact(text: &str) -> String {
             && !line.starts_with("node_exporter_build_info{")
             && !line.starts_with("node_textfile_mtime_seconds{")
     };
-    text.lines().filter(is_stable).flat_map(|line| [line, "\n"]).collect()
+    let stable: String = text.lines().filter(is_stable).flat_map(|line| [line, "\n"]).collect();
+    stable.replace(fixtures().to_str().unwrap(), "FIXTURES")
 }
 
 #[tokio::test]

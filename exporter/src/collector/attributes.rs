@@ -40,6 +40,14 @@ pub(super) const fn gauge(file: &'static str, name: &'static str, help: &'static
     Attribute { file, name, help, kind: Kind::Gauge, scale: Scale::One }
 }
 
+pub(super) const fn counter(
+    file: &'static str,
+    name: &'static str,
+    help: &'static str,
+) -> Attribute {
+    Attribute { file, name, help, kind: Kind::Counter, scale: Scale::One }
+}
+
 impl Attribute {
     pub(super) const fn scaled(self, scale: Scale) -> Self {
         Self { scale, ..self }
