@@ -7,7 +7,7 @@ use std::{io, path::PathBuf};
 
 use proto::exposition::Exposition;
 
-use crate::{Selection, host::Host, options::Options};
+use crate::{Selection, host::Host, netlink::SharedLinks, options::Options};
 
 pub(crate) mod table;
 
@@ -23,6 +23,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) host: &'a Host,
     pub(crate) options: &'a Options,
     pub(crate) selection: &'a Selection,
+    pub(crate) links: &'a SharedLinks,
 }
 
 /// Why a collector has nothing, or not everything, to say.

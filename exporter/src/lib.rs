@@ -24,6 +24,7 @@
 mod args;
 mod exporter;
 mod filter;
+mod gzip;
 mod web;
 
 mod collector;

@@ -2,7 +2,11 @@
 //!
 //! Messages: <https://docs.kernel.org/userspace-api/netlink/intro.html>, rtnetlink(7).
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
@@ -70,6 +74,31 @@ pub(crate) struct Link {
     pub(crate) carrier_up_count: Option<u32>,
     pub(crate) carrier_down_count: Option<u32>,
     pub(crate) stats: Option<[u64; N_STATS]>,
+}
+
+/// The last dump, which the collectors of one scrape share. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLinks(Arc<Mutex<Option<Dumped>>>);
+
+/// When it was made, and what it said.
+type Dumped = (Instant, Arc<[Link]>);
+
+/// How old a shared dump may be: collectors follow each other within a scrape, and scrapes do not come so fast.
+const SHARED_AGE_MAX: Duration = Duration::from_millis(20);
+
+impl SharedLinks {
+    /// All interfaces of this network namespace, as of at most a few milliseconds ago.
+    pub(crate) fn get(&self) -> io::Result<Arc<[Link]>> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, links)) = &*last
+            && at.elapsed() < SHARED_AGE_MAX
+        {
+            return Ok(Arc::clone(links));
+        }
+        let links: Arc<[Link]> = links()?.into();
+        *last = Some((Instant::now(), Arc::clone(&links)));
+        Ok(links)
+    }
 }
 
 /// All interfaces of this network namespace, in the kernel's order.

@@ -7,13 +7,14 @@ use regexp::Regexp;
 
 use self::properties::Properties;
 use super::{Collector, Error, OptionError, Setup};
-use crate::{host, name_filter, netlink};
+use crate::{host, name_filter, netlink::SharedLinks};
 
 mod properties;
 
 struct NetClass {
     class: PathBuf,
     netlink: bool,
+    links: SharedLinks,
     ignored: Option<Regexp>,
     ignore_invalid_speed: bool,
     /// What netlink does not tell and hardly ever changes.
@@ -28,6 +29,7 @@ pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError>
         // Another /sys may be another network's, which a socket of ours does not see.
         netlink: setup.selection.switch("collector.netclass.netlink")
             && class.starts_with("/sys/class"),
+        links: setup.links.clone(),
         class,
         ignored: name_filter::compile(flag, ignored)?,
         ignore_invalid_speed: setup.selection.switch("collector.netclass.ignore-invalid-speed"),
@@ -67,7 +69,9 @@ impl Collector for NetClass {
             !self.ignored.as_ref().is_some_and(|ignored| ignored.is_match(name.as_bytes()))
         };
         let mut interfaces: Vec<Properties> = if self.netlink {
-            let links = netlink::links()
+            let links = self
+                .links
+                .get()
                 .map_err(|source| Error::System { call: "dump the network links", source })?;
             let shown = links.iter().filter(|link| is_shown(&link.name));
             let all = shown.map(|link| self.constants.complete(link, &self.class)).collect();
