@@ -37,6 +37,7 @@ mod self_metrics;
 
 mod host;
 mod netlink;
+mod procs;
 mod scan;
 
 pub use args::{Args, Config, run};

@@ -81,6 +81,13 @@ pub struct Options {
     #[arg(long = "collector.hwmon.sensor-exclude", value_name = "REGEXP")]
     pub hwmon_sensor_exclude: Option<String>,
 
+    /// Interrupts to show, matched against type;info;devices, and no others
+    #[arg(long = "collector.interrupts.name-include", value_name = "REGEXP")]
+    pub interrupts_include: Option<String>,
+    /// Interrupts to hide, matched against type;info;devices
+    #[arg(long = "collector.interrupts.name-exclude", value_name = "REGEXP")]
+    pub interrupts_exclude: Option<String>,
+
     /// Labels of backends in ipvs, separated by commas; backends that are then the same are summed [default: all]
     #[arg(long = "collector.ipvs.backend-labels", value_name = "LABELS")]
     pub ipvs_backend_labels: Option<String>,
@@ -114,6 +121,10 @@ pub struct Options {
     /// Power supplies to hide
     #[arg(long = "collector.powersupply.ignored-supplies", value_name = "REGEXP")]
     pub power_supply_ignored: Option<String>,
+
+    /// Groups of processes to show at most; all others are summed in one
+    #[arg(long = "collector.process_groups.max", value_name = "N", default_value_t = 50)]
+    pub process_groups_max: usize,
 
     /// Show all RAPL zones in one family, with the zone as a label
     #[arg(long = "collector.rapl.enable-zone-label")]

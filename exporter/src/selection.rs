@@ -12,6 +12,7 @@ use crate::collector::table::{ENTRIES, Entry};
 /// Switches that are on by default and belong to a single collector.
 const SWITCHES: &[(&str, &str)] = &[
     ("collector.cpu.guest", "Show node_cpu_guest_seconds_total"),
+    ("collector.interrupts.include-zeros", "Show interrupts that never happened"),
     (
         "collector.netclass.ignore-invalid-speed",
         "Leave out network speeds below zero, which stand for unknown",

@@ -51,6 +51,10 @@ const FLAGS: &[&str] = &[
     "--no-collector.timex",
     "--no-collector.uname",
     "--no-collector.netdev.netlink",
+    "--collector.interrupts",
+    "--collector.processes",
+    "--collector.process_groups",
+    "--collector.softirqs",
     "--collector.stat.softirq",
 ];
 

@@ -21,7 +21,10 @@ use exporter::{Config, Exporter, Filter};
 const REAL: &str = "prometheus-node-exporter";
 
 /// Both get these, so that differences of defaults between versions do not matter.
-const FLAGS: [&str; 3] = [
+const FLAGS: [&str; 6] = [
+    "--collector.interrupts",
+    "--collector.processes",
+    "--collector.tcpstat",
     // Debian's hides the loopback.
     "--collector.netdev.device-exclude=^$",
     "--collector.filesystem.mount-points-exclude=^/(dev|proc|sys)($|/)",
@@ -102,6 +105,15 @@ const DIFFERENCES: &[(&str, Difference, &str)] = {
         ("node_kernel_hung_tasks_total", Added, "since node_exporter 1.10"),
         ("node_selinux_*", Help, "reworded since"),
         ("node_textfile_*", Value, "Debian's package brings its own folder of files"),
+        (
+            "node_processes_threads_state",
+            Missing,
+            "asks about every thread, which is expensive, for what hardly anybody looks at",
+        ),
+        ("node_processes_*", Value, "changes between two scrapes"),
+        ("node_processes_state", Series, "changes between two scrapes"),
+        ("node_tcp_connection_states", Series, "states that no connection is in are shown as 0"),
+        ("node_tcp_connection_states", Value, "changes between two scrapes"),
         ("node_time_seconds", Value, "the clock"),
         ("node_load*", Value, "changes between two scrapes"),
         ("node_memory_*", Value, "changes between two scrapes"),

@@ -22,6 +22,10 @@ const fn on(name: &'static str, open: Open) -> Entry {
     Entry { name, default_on: true, open: Some(open) }
 }
 
+const fn off(name: &'static str, open: Open) -> Entry {
+    Entry { name, default_on: false, open: Some(open) }
+}
+
 const fn known(name: &'static str) -> Entry {
     Entry { name, default_on: false, open: None }
 }
@@ -52,7 +56,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     on("filesystem", super::filesystem::open),
     on("hwmon", super::hwmon::open),
     on("infiniband", super::infiniband::open),
-    known("interrupts"),
+    off("interrupts", super::interrupts::open),
     on("ipvs", super::ipvs::open),
     on("kernel_hung", super::numbers::open_kernel_hung),
     known("ksmd"),
@@ -77,7 +81,8 @@ pub(crate) const ENTRIES: &[Entry] = &[
     known("perf"),
     on("powersupplyclass", super::powersupplyclass::open),
     on("pressure", super::pressure::open),
-    known("processes"),
+    off("process_groups", super::process_groups::open),
+    off("processes", super::processes::open),
     known("qdisc"),
     on("rapl", super::rapl::open),
     known("runit"),
@@ -85,7 +90,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     on("selinux", super::selinux::open),
     known("slabinfo"),
     on("sockstat", super::sockstat::open),
-    known("softirqs"),
+    off("softirqs", super::interrupts::open_softirqs),
     on("softnet", super::softnet::open),
     on("stat", super::stat::open),
     known("supervisord"),
@@ -93,7 +98,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     known("sysctl"),
     known("systemd"),
     on("tapestats", super::tapestats::open),
-    known("tcpstat"),
+    off("tcpstat", super::tcpstat::open),
     on("textfile", super::textfile::open),
     on("thermal_zone", super::thermal_zone::open),
     on("time", super::time::open),
