@@ -134,6 +134,35 @@ pub struct Options {
     #[arg(long = "collector.stat.softirq")]
     pub stat_softirq: bool,
 
+    /// Units to show in systemd; the whole name has to match
+    #[arg(
+        long = "collector.systemd.unit-include",
+        alias = "collector.systemd.unit-whitelist",
+        value_name = "REGEXP",
+        default_value = ".+"
+    )]
+    pub systemd_include: String,
+    /// Units to hide in systemd, even if included; the whole name has to match
+    #[arg(
+        long = "collector.systemd.unit-exclude",
+        alias = "collector.systemd.unit-blacklist",
+        value_name = "REGEXP",
+        default_value = r".+\.(automount|device|mount|scope|slice)"
+    )]
+    pub systemd_exclude: String,
+    /// Show how many tasks services have
+    #[arg(long = "collector.systemd.enable-task-metrics")]
+    pub systemd_tasks: bool,
+    /// Show how often services were restarted
+    #[arg(long = "collector.systemd.enable-restarts-metrics")]
+    pub systemd_restarts: bool,
+    /// Show when units became active
+    #[arg(long = "collector.systemd.enable-start-time-metrics")]
+    pub systemd_start_time: bool,
+    /// The bus that systemd is asked on [default: the system's]
+    #[arg(long = "collector.systemd.bus-address", value_name = "ADDRESS", hide = true)]
+    pub systemd_bus: Option<String>,
+
     /// Tape drives to hide
     #[arg(long = "collector.tapestats.ignored-devices", value_name = "REGEXP")]
     pub tape_ignored: Option<String>,

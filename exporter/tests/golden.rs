@@ -51,6 +51,8 @@ const FLAGS: &[&str] = &[
     "--no-collector.timex",
     "--no-collector.uname",
     "--no-collector.netdev.netlink",
+    "--collector.cgroup_resources",
+    "--collector.cgroups",
     "--collector.interrupts",
     "--collector.processes",
     "--collector.process_groups",

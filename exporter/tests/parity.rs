@@ -21,7 +21,8 @@ use exporter::{Config, Exporter, Filter};
 const REAL: &str = "prometheus-node-exporter";
 
 /// Both get these, so that differences of defaults between versions do not matter.
-const FLAGS: [&str; 6] = [
+const FLAGS: [&str; 7] = [
+    "--collector.cgroups",
     "--collector.interrupts",
     "--collector.processes",
     "--collector.tcpstat",
