@@ -7,7 +7,7 @@ use std::{io, path::PathBuf};
 
 use proto::exposition::Exposition;
 
-use crate::{Selection, host::Host, options::Options};
+use crate::{Selection, host::Host, netlink::SharedLinks, options::Options};
 
 pub(crate) mod table;
 
@@ -23,6 +23,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) host: &'a Host,
     pub(crate) options: &'a Options,
     pub(crate) selection: &'a Selection,
+    pub(crate) links: &'a SharedLinks,
 }
 
 /// Why a collector has nothing, or not everything, to say.
@@ -88,14 +89,54 @@ pub enum OptionError {
     Value { flag: &'static str, value: String, problem: &'static str },
 }
 
+mod arp;
+mod attributes;
+mod bonding;
+mod btrfs;
+mod cgroup_resources;
+mod cgroups;
+mod conntrack;
 mod cpu;
+mod cpufreq;
 mod diskstats;
+mod dmi;
+mod edac;
+mod fibrechannel;
 mod filesystem;
+mod hwmon;
+mod infiniband;
+mod interrupts;
+mod ipvs;
 mod loadavg;
+mod mdadm;
 mod meminfo;
+mod netclass;
 mod netdev;
+mod netstat;
+mod numbers;
+mod nvme;
+mod os;
+mod powersupplyclass;
 mod pressure;
+mod process_groups;
+mod processes;
+mod rapl;
+mod rpc;
+mod schedstat;
+mod selinux;
+mod sockstat;
 mod softnet;
 mod stat;
+mod systemd;
+mod tapestats;
+mod tcpstat;
+mod textfile;
+mod thermal_zone;
 mod time;
+mod timex;
+mod udp_queues;
 mod uname;
+mod vmstat;
+mod watchdog;
+mod xfs;
+mod zfs;

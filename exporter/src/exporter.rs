@@ -11,7 +11,9 @@ use tracing::{debug, info, warn};
 use crate::{
     Config, Filter, FilterError,
     collector::{Collector, OptionError, Setup, table},
+    gzip::Gzip,
     host::{Host, Roots},
+    netlink::SharedLinks,
     runner::{Failure, Report, Runner},
     self_metrics::SelfMetrics,
 };
@@ -27,6 +29,7 @@ pub(crate) struct Inner {
     runner: Runner,
     /// The memory of an earlier scrape, for the next one.
     spare: Mutex<Option<Exposition>>,
+    pub(crate) gzip: Gzip,
     pub(crate) own: SelfMetrics,
     pub(crate) telemetry_path: String,
     pub(crate) max_requests: usize,
@@ -49,7 +52,12 @@ impl Exporter {
             rootfs: config.paths.rootfs.clone(),
             udev_data: config.paths.udev_data.clone(),
         });
-        let setup = Setup { host: &host, options: &config.options, selection: &config.selection };
+        let setup = Setup {
+            host: &host,
+            options: &config.options,
+            selection: &config.selection,
+            links: &SharedLinks::default(),
+        };
         let mut collectors: Vec<(&'static str, Box<dyn Collector>)> = Vec::new();
         for entry in table::ENTRIES.iter().filter(|entry| config.selection.is_on(entry)) {
             let collector = match entry.open {
@@ -72,6 +80,7 @@ impl Exporter {
         Ok(Self(Arc::new(Inner {
             runner: Runner::new(collectors),
             spare: Mutex::new(None),
+            gzip: Gzip::new(),
             own: SelfMetrics::new(!config.disable_exporter_metrics),
             telemetry_path: config.telemetry_path.clone(),
             max_requests: config.max_requests,

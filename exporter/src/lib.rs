@@ -24,6 +24,7 @@
 mod args;
 mod exporter;
 mod filter;
+mod gzip;
 mod web;
 
 mod collector;
@@ -36,6 +37,7 @@ mod self_metrics;
 
 mod host;
 mod netlink;
+mod procs;
 mod scan;
 
 pub use args::{Args, Config, run};

@@ -1,10 +1,17 @@
-//! Asking the kernel about network links over rtnetlink: one dump instead of twenty files for each interface.
+//! Asking the kernel over netlink: about network links, one dump instead of twenty files for each, and about sockets.
 //!
 //! Messages: <https://docs.kernel.org/userspace-api/netlink/intro.html>, rtnetlink(7).
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use rustix::net::{self, AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+pub(crate) mod diag;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -72,53 +79,105 @@ pub(crate) struct Link {
     pub(crate) stats: Option<[u64; N_STATS]>,
 }
 
+/// The last dump, which the collectors of one scrape share. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedLinks(Arc<Mutex<Option<Dumped>>>);
+
+/// When it was made, and what it said.
+type Dumped = (Instant, Arc<[Link]>);
+
+/// How old a shared dump may be: collectors follow each other within a scrape, and scrapes do not come so fast.
+const SHARED_AGE_MAX: Duration = Duration::from_millis(20);
+
+impl SharedLinks {
+    /// All interfaces of this network namespace, as of at most a few milliseconds ago.
+    pub(crate) fn get(&self) -> io::Result<Arc<[Link]>> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, links)) = &*last
+            && at.elapsed() < SHARED_AGE_MAX
+        {
+            return Ok(Arc::clone(links));
+        }
+        let links: Arc<[Link]> = links()?.into();
+        *last = Some((Instant::now(), Arc::clone(&links)));
+        Ok(links)
+    }
+}
+
 /// All interfaces of this network namespace, in the kernel's order.
 pub(crate) fn links() -> io::Result<Vec<Link>> {
-    let socket = net::socket_with(
-        AddressFamily::NETLINK,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        // No protocol is protocol 0, which is NETLINK_ROUTE.
-        None,
-    )?;
-    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_MAX))?;
-    net::send(&socket, &request(), SendFlags::empty())?;
+    // No protocol is protocol 0, which is NETLINK_ROUTE.
+    let socket = Socket::open(None)?;
     let mut links = Vec::new();
-    let mut part = vec![0; PART_BYTES];
-    loop {
-        let (_, n_bytes) = net::recv(&socket, &mut part[..], RecvFlags::TRUNC)?;
-        let bytes = part.get(..n_bytes).ok_or_else(|| malformed("a message is too long"))?;
-        if parse(bytes, &mut links)? == Dump::Complete {
-            return Ok(links);
+    // An empty `ifinfomsg` asks for all.
+    socket.dump(RTM_GETLINK, &[0; 16], |kind, body| {
+        if kind == RTM_NEWLINK {
+            links.push(parse_link(body)?);
         }
         if links.len() > LINKS_MAX {
             return Err(malformed("too many links"));
         }
+        Ok(())
+    })?;
+    Ok(links)
+}
+
+/// A netlink socket for one question.
+pub(super) struct Socket(OwnedFd);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Dump {
+    Partial,
+    Complete,
+}
+
+impl Socket {
+    fn open(protocol: Option<net::Protocol>) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = net::socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(ANSWER_MAX))?;
+        Ok(Self(socket))
+    }
+
+    /// Asks for everything of a kind and calls `visit` with each message's type and body.
+    fn dump(
+        &self,
+        kind: u16,
+        body: &[u8],
+        mut visit: impl FnMut(u16, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        net::send(&self.0, &request(kind, body), SendFlags::empty())?;
+        let mut part = vec![0; PART_BYTES];
+        loop {
+            let (_, n_bytes) = net::recv(&self.0, &mut part[..], RecvFlags::TRUNC)?;
+            let bytes = part.get(..n_bytes).ok_or_else(|| malformed("a message is too long"))?;
+            if messages(bytes, &mut visit)? == Dump::Complete {
+                return Ok(());
+            }
+        }
     }
 }
 
-/// `RTM_GETLINK` for all: a message header and an empty `ifinfomsg`.
-fn request() -> [u8; 32] {
-    let mut message = [0; 32];
-    message[0..4].copy_from_slice(&32_u32.to_ne_bytes());
-    message[4..6].copy_from_slice(&RTM_GETLINK.to_ne_bytes());
+/// A message header and a body.
+fn request(kind: u16, body: &[u8]) -> Vec<u8> {
+    let mut message = vec![0; 16];
+    message[0..4].copy_from_slice(&(16 + body.len() as u32).to_ne_bytes());
+    message[4..6].copy_from_slice(&kind.to_ne_bytes());
     message[6..8].copy_from_slice(&REQUEST_DUMP.to_ne_bytes());
     message[8..12].copy_from_slice(&1_u32.to_ne_bytes());
+    message.extend(body);
     message
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Dump {
-    Partial,
-    Complete,
 }
 
 fn malformed(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-/// Adds the links of one part of a dump.
-fn parse(mut bytes: &[u8], links: &mut Vec<Link>) -> io::Result<Dump> {
+/// Visits the messages of one part of a dump.
+fn messages(
+    mut bytes: &[u8],
+    visit: &mut impl FnMut(u16, &[u8]) -> io::Result<()>,
+) -> io::Result<Dump> {
     while !bytes.is_empty() {
         let header = bytes.get(..16).ok_or_else(|| malformed("a header is cut"))?;
         let length = u32_at(header, 0) as usize;
@@ -130,8 +189,7 @@ fn parse(mut bytes: &[u8], links: &mut Vec<Link>) -> io::Result<Dump> {
                 let code = body.get(..4).map_or(0, |code| u32_at(code, 0) as i32);
                 return Err(io::Error::from_raw_os_error(code.saturating_neg()));
             }
-            RTM_NEWLINK => links.push(parse_link(body)?),
-            _ => {}
+            _ => visit(kind, body)?,
         }
         bytes = bytes.get(align(length)..).unwrap_or_default();
     }
@@ -243,6 +301,15 @@ mod tests {
         bytes
     }
 
+    fn parse(dump: &[u8]) -> io::Result<Vec<Link>> {
+        let mut links = Vec::new();
+        messages(dump, &mut |_, body| {
+            links.push(parse_link(body)?);
+            Ok(())
+        })?;
+        Ok(links)
+    }
+
     #[test]
     fn a_dump_is_read() {
         let mut body = vec![0, 0];
@@ -260,8 +327,7 @@ mod tests {
         body.extend(attribute(IFLA_STATS64, &stats));
         let mut dump = message(RTM_NEWLINK, &body);
         dump.extend(message(NLMSG_DONE, &[0; 4]));
-        let mut links = Vec::new();
-        assert_eq!(parse(&dump, &mut links).unwrap(), Dump::Complete);
+        let links = parse(&dump).unwrap();
         assert_eq!(links.len(), 1);
         let link = &links[0];
         assert_eq!((link.name.as_str(), link.index, link.mtu), ("eth0", 7, Some(1500)));
@@ -269,17 +335,17 @@ mod tests {
         assert_eq!(link.stats.unwrap()[23], 23);
         // Cut anywhere: an error or fewer links, never a panic.
         for end in 0..dump.len() {
-            let _ = parse(&dump[..end], &mut Vec::new());
+            let _ = parse(&dump[..end]);
         }
     }
 
     #[test]
     fn errors_of_the_kernel_are_told() {
         let denied = message(NLMSG_ERROR, &(-13_i32).to_ne_bytes());
-        let err = parse(&denied, &mut Vec::new()).unwrap_err();
+        let err = parse(&denied).unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::PermissionDenied);
         // A length of zero must not loop.
-        assert!(parse(&[0; 64], &mut Vec::new()).is_err());
+        assert!(parse(&[0; 64]).is_err());
     }
 
     #[test]

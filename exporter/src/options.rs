@@ -11,6 +11,13 @@ use service::units::Span;
 #[command(next_help_heading = "What collectors show")]
 #[group(skip)]
 pub struct Options {
+    /// Network devices to show in arp, and no others
+    #[arg(long = "collector.arp.device-include", value_name = "REGEXP")]
+    pub arp_include: Option<String>,
+    /// Network devices to hide in arp
+    #[arg(long = "collector.arp.device-exclude", value_name = "REGEXP")]
+    pub arp_exclude: Option<String>,
+
     /// Show `node_cpu_info` from /proc/cpuinfo
     #[arg(long = "collector.cpu.info")]
     pub cpu_info: bool,
@@ -61,6 +68,34 @@ pub struct Options {
     )]
     pub mount_timeout: Span,
 
+    /// Chips to show in hwmon, and no others
+    #[arg(long = "collector.hwmon.chip-include", value_name = "REGEXP")]
+    pub hwmon_chip_include: Option<String>,
+    /// Chips to hide in hwmon
+    #[arg(long = "collector.hwmon.chip-exclude", value_name = "REGEXP")]
+    pub hwmon_chip_exclude: Option<String>,
+    /// Sensors to show in hwmon, matched against chip;sensor, and no others
+    #[arg(long = "collector.hwmon.sensor-include", value_name = "REGEXP")]
+    pub hwmon_sensor_include: Option<String>,
+    /// Sensors to hide in hwmon, matched against chip;sensor
+    #[arg(long = "collector.hwmon.sensor-exclude", value_name = "REGEXP")]
+    pub hwmon_sensor_exclude: Option<String>,
+
+    /// Interrupts to show, matched against type;info;devices, and no others
+    #[arg(long = "collector.interrupts.name-include", value_name = "REGEXP")]
+    pub interrupts_include: Option<String>,
+    /// Interrupts to hide, matched against type;info;devices
+    #[arg(long = "collector.interrupts.name-exclude", value_name = "REGEXP")]
+    pub interrupts_exclude: Option<String>,
+
+    /// Labels of backends in ipvs, separated by commas; backends that are then the same are summed [default: all]
+    #[arg(long = "collector.ipvs.backend-labels", value_name = "LABELS")]
+    pub ipvs_backend_labels: Option<String>,
+
+    /// Network devices to hide in netclass
+    #[arg(long = "collector.netclass.ignored-devices", value_name = "REGEXP")]
+    pub netclass_ignored: Option<String>,
+
     /// Network devices to show in netdev, and no others
     #[arg(
         long = "collector.netdev.device-include",
@@ -79,9 +114,66 @@ pub struct Options {
     #[arg(long = "collector.netdev.enable-detailed-metrics")]
     pub netdev_detailed: bool,
 
+    /// Counters to show in netstat [default: those of dashboards and alerts]
+    #[arg(long = "collector.netstat.fields", value_name = "REGEXP")]
+    pub netstat_fields: Option<String>,
+
+    /// Power supplies to hide
+    #[arg(long = "collector.powersupply.ignored-supplies", value_name = "REGEXP")]
+    pub power_supply_ignored: Option<String>,
+
+    /// Groups of processes to show at most; all others are summed in one
+    #[arg(long = "collector.process_groups.max", value_name = "N", default_value_t = 50)]
+    pub process_groups_max: usize,
+
+    /// Show all RAPL zones in one family, with the zone as a label
+    #[arg(long = "collector.rapl.enable-zone-label")]
+    pub rapl_zone_label: bool,
+
     /// Show softirq calls by vector
     #[arg(long = "collector.stat.softirq")]
     pub stat_softirq: bool,
+
+    /// Units to show in systemd; the whole name has to match
+    #[arg(
+        long = "collector.systemd.unit-include",
+        alias = "collector.systemd.unit-whitelist",
+        value_name = "REGEXP",
+        default_value = ".+"
+    )]
+    pub systemd_include: String,
+    /// Units to hide in systemd, even if included; the whole name has to match
+    #[arg(
+        long = "collector.systemd.unit-exclude",
+        alias = "collector.systemd.unit-blacklist",
+        value_name = "REGEXP",
+        default_value = r".+\.(automount|device|mount|scope|slice)"
+    )]
+    pub systemd_exclude: String,
+    /// Show how many tasks services have
+    #[arg(long = "collector.systemd.enable-task-metrics")]
+    pub systemd_tasks: bool,
+    /// Show how often services were restarted
+    #[arg(long = "collector.systemd.enable-restarts-metrics")]
+    pub systemd_restarts: bool,
+    /// Show when units became active
+    #[arg(long = "collector.systemd.enable-start-time-metrics")]
+    pub systemd_start_time: bool,
+    /// The bus that systemd is asked on [default: the system's]
+    #[arg(long = "collector.systemd.bus-address", value_name = "ADDRESS", hide = true)]
+    pub systemd_bus: Option<String>,
+
+    /// Tape drives to hide
+    #[arg(long = "collector.tapestats.ignored-devices", value_name = "REGEXP")]
+    pub tape_ignored: Option<String>,
+
+    /// Folders with *.prom files; repeatable, may be a pattern such as /var/lib/*/metrics
+    #[arg(long = "collector.textfile.directory", value_name = "FOLDER")]
+    pub textfile_directories: Vec<String>,
+
+    /// Counters to show in vmstat [default: paging, swapping and faults]
+    #[arg(long = "collector.vmstat.fields", value_name = "REGEXP")]
+    pub vmstat_fields: Option<String>,
 }
 
 /// Where the machine's filesystems are mounted.

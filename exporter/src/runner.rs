@@ -117,6 +117,8 @@ struct Slot {
 struct State {
     /// `None` while a thread has it.
     collector: Option<Box<dyn Collector>>,
+    /// Threads of overlapping scrapes that wait for it; waking nobody would cost a system call for each collector.
+    waiting: usize,
     /// The thread that has it overran a deadline.
     late: bool,
     /// The failure logged last, so that a log line is written when things change and not at each scrape.
@@ -146,7 +148,12 @@ impl Runner {
             .into_iter()
             .map(|(name, collector)| Slot {
                 name,
-                state: Mutex::new(State { collector: Some(collector), late: false, logged: None }),
+                state: Mutex::new(State {
+                    collector: Some(collector),
+                    waiting: 0,
+                    late: false,
+                    logged: None,
+                }),
                 freed: Condvar::new(),
             })
             .collect();
@@ -319,7 +326,9 @@ impl Slot {
                 return None;
             }
             // Busy in a scrape that overlaps with ours.
+            state.waiting += 1;
             state = self.freed.wait_timeout(state, left).expect("no holder of this lock panics").0;
+            state.waiting -= 1;
         }
     }
 
@@ -335,8 +344,11 @@ impl Slot {
         let was_late = std::mem::take(&mut state.late);
         let changed = state.logged != failure;
         state.logged = failure;
+        let is_awaited = state.waiting > 0;
         drop(state);
-        self.freed.notify_all();
+        if is_awaited {
+            self.freed.notify_all();
+        }
         let name = self.name;
         match failure {
             _ if !changed => {}

@@ -12,13 +12,54 @@ use crate::collector::table::{ENTRIES, Entry};
 /// Switches that are on by default and belong to a single collector.
 const SWITCHES: &[(&str, &str)] = &[
     ("collector.cpu.guest", "Show node_cpu_guest_seconds_total"),
+    ("collector.interrupts.include-zeros", "Show interrupts that never happened"),
+    (
+        "collector.netclass.ignore-invalid-speed",
+        "Leave out network speeds below zero, which stand for unknown",
+    ),
+    ("collector.netclass.netlink", "Ask the kernel over netlink instead of reading /sys/class/net"),
     ("collector.netdev.netlink", "Ask the kernel over netlink instead of reading /proc/net/dev"),
 ];
 
 /// node_exporter's flags that change nothing here: (name, whether it takes a value).
 const IGNORED: &[(&str, bool)] = &[
     ("collector.arp.netlink", false),
+    ("collector.bcache.priorityStats", false),
+    ("collector.ethtool.device-exclude", true),
+    ("collector.ethtool.device-include", true),
+    ("collector.ethtool.metrics-include", true),
     ("collector.filesystem.stat-workers", true),
+    ("collector.infiniband.device-exclude", true),
+    ("collector.infiniband.device-include", true),
+    ("collector.netclass_rtnl.with-stats", false),
+    ("collector.netdev.address-info", false),
+    ("collector.netdev.label-ifalias", false),
+    ("collector.ntp.ip-ttl", true),
+    ("collector.ntp.local-offset-tolerance", true),
+    ("collector.ntp.max-distance", true),
+    ("collector.ntp.protocol-version", true),
+    ("collector.ntp.server", true),
+    ("collector.ntp.server-is-local", false),
+    ("collector.ntp.server-port", true),
+    ("collector.perf.cache-profilers", true),
+    ("collector.perf.cpus", true),
+    ("collector.perf.disable-cache-profilers", false),
+    ("collector.perf.disable-hardware-profilers", false),
+    ("collector.perf.disable-software-profilers", false),
+    ("collector.perf.hardware-profilers", true),
+    ("collector.perf.software-profilers", true),
+    ("collector.perf.tracepoint", true),
+    ("collector.qdisc.device-exclude", true),
+    ("collector.qdisc.device-include", true),
+    ("collector.qdisc.fixtures", true),
+    ("collector.runit.servicedir", true),
+    ("collector.slabinfo.slabs-exclude", true),
+    ("collector.slabinfo.slabs-include", true),
+    ("collector.supervisord.url", true),
+    ("collector.sysctl.include", true),
+    ("collector.sysctl.include-info", true),
+    ("collector.systemd.private", false),
+    ("collector.wifi.fixtures", true),
     ("runtime.gomaxprocs", true),
 ];
 
@@ -176,6 +217,22 @@ mod tests {
         assert!(parse("--collector.cpu").switch("collector.cpu.guest"));
         assert!(parse("--collector.cpu.guest").switch("collector.cpu.guest"));
         assert!(!parse("--no-collector.cpu.guest").switch("collector.cpu.guest"));
+    }
+
+    #[test]
+    fn every_flag_of_node_exporter_is_accepted() {
+        for (name, takes_value) in IGNORED {
+            let word = if *takes_value { format!("--{name}=1") } else { format!("--{name}") };
+            let args: Args = service::flags::parse_from(&["x", &word]).unwrap();
+            assert_eq!(args.selection.ignored(), [*name]);
+        }
+        for entry in ENTRIES {
+            for word in
+                [format!("--collector.{}", entry.name), format!("--no-collector.{}", entry.name)]
+            {
+                assert!(service::flags::parse_from::<Args>(&["x", &word]).is_ok(), "{word}");
+            }
+        }
     }
 
     #[test]

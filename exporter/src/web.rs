@@ -6,10 +6,7 @@
 //! | `GET /metrics` | the metrics; `collect[]` and `exclude[]` choose collectors |
 //! | `GET /-/healthy`, `/-/ready` | as every program of ours |
 
-use std::{
-    io::Write,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     Router,
@@ -18,7 +15,6 @@ use axum::{
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use flate2::{Compression, write::GzEncoder};
 use proto::exposition::{OPEN_METRICS_CONTENT_TYPE, TEXT_CONTENT_TYPE};
 use service::Health;
 
@@ -77,7 +73,7 @@ async fn metrics(
         return ([content_type], text).into_response();
     }
     let encoding = (header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    ([content_type, encoding], gzip(text.as_bytes())).into_response()
+    ([content_type, encoding], exporter.0.gzip.compress(text.as_bytes())).into_response()
 }
 
 /// How long the collectors have: what the flag says, or less when Prometheus waits less.
@@ -138,13 +134,6 @@ fn accepted(
                 .find_map(|parameter| parameter.trim().strip_prefix("q=")?.parse().ok());
             (what.trim(), quality.unwrap_or(1.0), parameters)
         })
-}
-
-/// The fastest level: a scrape's text shrinks to a fifth with it, and Prometheus reads it once.
-fn gzip(text: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(text.len() / 4), Compression::fast());
-    encoder.write_all(text).expect("writing to a Vec cannot fail");
-    encoder.finish().expect("writing to a Vec cannot fail")
 }
 
 fn landing_page(path: &str) -> String {

@@ -31,7 +31,8 @@ fn exporter(flags: &[&str]) -> Exporter {
         path("rootfs", "root"),
         path("udev.data", "udev"),
     ];
-    let mut words = vec!["test", "--web.disable-exporter-metrics"];
+    let textfiles = format!("--collector.textfile.directory={}", fixtures().join("text").display());
+    let mut words = vec!["test", "--web.disable-exporter-metrics", &textfiles];
     words.extend(paths.iter().map(String::as_str));
     words.extend(flags);
     let args: Args = service::flags::parse_from(&words).unwrap();
@@ -47,19 +48,28 @@ async fn scrape(exporter: &Exporter) -> String {
 const FLAGS: &[&str] = &[
     "--no-collector.filesystem",
     "--no-collector.time",
+    "--no-collector.timex",
     "--no-collector.uname",
     "--no-collector.netdev.netlink",
+    "--collector.cgroup_resources",
+    "--collector.cgroups",
+    "--collector.interrupts",
+    "--collector.processes",
+    "--collector.process_groups",
+    "--collector.softirqs",
     "--collector.stat.softirq",
 ];
 
-/// Without the lines that differ at each run.
+/// Without the lines that differ at each run, and without the place of the fixtures.
 fn redact(text: &str) -> String {
     let is_stable = |line: &&str| {
         !line.starts_with("node_scrape_collector_duration_seconds{")
             && !line.starts_with("watchpost_exporter_build_info{")
             && !line.starts_with("node_exporter_build_info{")
+            && !line.starts_with("node_textfile_mtime_seconds{")
     };
-    text.lines().filter(is_stable).flat_map(|line| [line, "\n"]).collect()
+    let stable: String = text.lines().filter(is_stable).flat_map(|line| [line, "\n"]).collect();
+    stable.replace(fixtures().to_str().unwrap(), "FIXTURES")
 }
 
 #[tokio::test]

@@ -27,9 +27,21 @@ struct Cpu {
     ticks_per_second: u64,
     /// What was shown last, sorted by id.
     shown: Vec<Times>,
+    lists: Lists,
     info: info::Info,
     throttle: throttle::Throttle,
     buf: Vec<u8>,
+}
+
+/// Lists of CPUs. The files change only when CPUs are put in or switched on and off.
+#[derive(Debug, Default)]
+struct Lists {
+    /// As the file had it when the others were read.
+    online_text: Vec<u8>,
+    online: Vec<u32>,
+    /// With their labels.
+    present: Vec<(u32, String)>,
+    isolated: Vec<String>,
 }
 
 /// One CPU's ticks by mode, guest modes last.
@@ -46,6 +58,7 @@ pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError>
         guest: setup.selection.switch("collector.cpu.guest"),
         ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
         shown: Vec::new(),
+        lists: Lists::default(),
         info: info::Info::new(setup)?,
         throttle: throttle::Throttle::new(setup.host.clone()),
         buf: Vec::new(),
@@ -111,32 +124,45 @@ impl Cpu {
     }
 
     /// Which CPUs are online and which are isolated from the scheduler.
-    fn write_lists(&self, out: &mut Exposition) {
+    fn write_lists(&mut self, out: &mut Exposition) {
+        self.lists.refresh(&self.host);
+        let mut family =
+            out.family("node_cpu_online", "CPUs that are online and being scheduled.", Kind::Gauge);
+        for (id, label) in &self.lists.present {
+            let is_online = self.lists.online.binary_search(id).is_ok();
+            family.sample(&[("cpu", label)], f64::from(u8::from(is_online)));
+        }
+        let mut family = out.family(
+            "node_cpu_isolated",
+            "Whether each core is isolated, information from /sys/devices/system/cpu/isolated.",
+            Kind::Gauge,
+        );
+        for label in &self.lists.isolated {
+            family.sample(&[("cpu", label)], 1.0);
+        }
+    }
+}
+
+impl Lists {
+    fn refresh(&mut self, host: &Host) {
+        let folder = host.sys("devices/system/cpu");
+        let Ok(online) = host::attribute(&folder.join("online")) else {
+            *self = Self::default();
+            return;
+        };
+        if *online == *self.online_text {
+            return;
+        }
         let read = |name: &str| {
-            let list = host::attribute(&self.host.sys("devices/system/cpu").join(name)).ok()?;
+            let list = host::attribute(&folder.join(name)).ok()?;
             scan::list(&list)
         };
-        if let (Some(present), Some(online)) = (read("present"), read("online")) {
-            let mut family = out.family(
-                "node_cpu_online",
-                "CPUs that are online and being scheduled.",
-                Kind::Gauge,
-            );
-            for id in present {
-                let is_online = if online.binary_search(&id).is_ok() { 1.0 } else { 0.0 };
-                family.sample(&[("cpu", &id.to_string())], is_online);
-            }
-        }
-        if let Some(isolated) = read("isolated").filter(|list| !list.is_empty()) {
-            let mut family = out.family(
-                "node_cpu_isolated",
-                "Whether each core is isolated, information from /sys/devices/system/cpu/isolated.",
-                Kind::Gauge,
-            );
-            for id in isolated {
-                family.sample(&[("cpu", &id.to_string())], 1.0);
-            }
-        }
+        let label = |id: u32| id.to_string();
+        self.online = scan::list(&online).unwrap_or_default();
+        self.present =
+            read("present").unwrap_or_default().into_iter().map(|id| (id, label(id))).collect();
+        self.isolated = read("isolated").unwrap_or_default().into_iter().map(label).collect();
+        self.online_text = online.to_vec();
     }
 }
 

@@ -7,11 +7,7 @@ use std::path::PathBuf;
 use proto::exposition::{Exposition, Kind};
 
 use super::{Collector, Error, OptionError, Setup};
-use crate::{
-    host::{self, Host},
-    name_filter::NameFilter,
-    scan,
-};
+use crate::{host, name_filter::NameFilter, scan};
 
 mod udev;
 
@@ -135,7 +131,6 @@ const COLUMNS: [(&str, &str, Kind, Unit); 17] = {
 };
 
 struct DiskStats {
-    host: Host,
     path: PathBuf,
     filter: NameFilter,
     udev: udev::Database,
@@ -158,7 +153,6 @@ pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError>
         EXCLUDE_DEFAULT,
     )?;
     Ok(Box::new(DiskStats {
-        host: setup.host.clone(),
         path: setup.host.proc("diskstats"),
         filter,
         udev: udev::Database::new(setup.host.clone()),
@@ -196,11 +190,9 @@ impl Collector for DiskStats {
 
 impl DiskStats {
     fn write_info(&mut self, device: &Device, out: &mut Exposition) {
-        let info = self.udev.get(device.major, device.minor);
+        let info = self.udev.get(device.major, device.minor, &device.name);
         let name = device.name.as_str();
-        let queue = self.host.sys("block").join(name).join("queue/rotational");
-        // Absent for devices without a queue; node_exporter shows 0 then.
-        let rotational = if host::number(&queue) == Some(1.0) { "1" } else { "0" };
+        let rotational = if info.is_rotational() { "1" } else { "0" };
         let serial = ["SCSI_IDENT_SERIAL", "ID_SERIAL_SHORT", "ID_SERIAL"]
             .into_iter()
             .map(|property| info.get(property))

@@ -8,7 +8,7 @@ use super::{Collector, Error, OptionError, Setup};
 use crate::{
     host,
     name_filter::NameFilter,
-    netlink::{self, N_STATS},
+    netlink::{N_STATS, SharedLinks},
     scan,
 };
 
@@ -67,6 +67,7 @@ const N_COLUMNS: usize = 16;
 struct NetDev {
     path: PathBuf,
     netlink: bool,
+    links: SharedLinks,
     detailed: bool,
     filter: NameFilter,
     buf: Vec<u8>,
@@ -76,6 +77,7 @@ pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError>
     Ok(Box::new(NetDev {
         path: setup.host.proc("net/dev"),
         netlink: setup.selection.switch("collector.netdev.netlink"),
+        links: setup.links.clone(),
         detailed: setup.options.netdev_detailed,
         filter: NameFilter::from_pair(
             ("collector.netdev.device-include", &setup.options.netdev_include),
@@ -94,11 +96,15 @@ impl Collector for NetDev {
 
 impl NetDev {
     fn collect_links(&mut self, out: &mut Exposition) -> Result<(), Error> {
-        let mut links = netlink::links()
+        let links = self
+            .links
+            .get()
             .map_err(|source| Error::System { call: "dump the network links", source })?;
-        links.retain(|link| self.filter.admits(link.name.as_bytes()));
-        let devices: Vec<(&str, [u64; N_STATS])> =
-            links.iter().filter_map(|link| Some((link.name.as_str(), link.stats?))).collect();
+        let devices: Vec<(&str, [u64; N_STATS])> = links
+            .iter()
+            .filter(|link| self.filter.admits(link.name.as_bytes()))
+            .filter_map(|link| Some((link.name.as_str(), link.stats?)))
+            .collect();
         if self.detailed {
             for (position, name) in DETAILED.iter().enumerate() {
                 write(name, devices.iter().map(|(name, stats)| (*name, stats[position])), out);

@@ -1,7 +1,7 @@
 //! The system clock, its time zone and its sources.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,10 +14,19 @@ mod zone;
 
 struct Time {
     clocksources: PathBuf,
+    /// Found at the first scrape; `available` changes when the kernel gives up on a source, so it is read each time.
+    devices: Option<Vec<Device>>,
+}
+
+/// One folder `clocksource<number>`.
+struct Device {
+    number: String,
+    available: PathBuf,
+    current: PathBuf,
 }
 
 pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError> {
-    Ok(Box::new(Time { clocksources: setup.host.sys("devices/system/clocksource") }))
+    Ok(Box::new(Time { clocksources: setup.host.sys("devices/system/clocksource"), devices: None }))
 }
 
 impl Collector for Time {
@@ -37,15 +46,13 @@ impl Collector for Time {
             )
             .sample(&[("time_zone", &name)], f64::from(offset));
         }
-        let devices = match host::names(&self.clocksources) {
-            Ok(names) => names,
-            Err(err) if err.is_absent() => return Ok(()),
-            Err(err) => return Err(err),
+        let devices = match &self.devices {
+            Some(devices) => devices,
+            None => self.devices.insert(find(&self.clocksources)?),
         };
-        for name in devices {
-            let Some(device) = name.strip_prefix("clocksource") else { continue };
-            let directory = self.clocksources.join(&name);
-            if let Ok(available) = host::attribute(&directory.join("available_clocksource")) {
+        for Device { number, available, current } in devices {
+            let device = number.as_str();
+            if let Ok(available) = host::attribute(available) {
                 let mut family = out.family(
                     "node_time_clocksource_available_info",
                     "Available clocksources read from '/sys/devices/system/clocksource'.",
@@ -55,7 +62,7 @@ impl Collector for Time {
                     family.sample(&[("clocksource", &scan::text(source)), ("device", device)], 1.0);
                 }
             }
-            if let Ok(current) = host::attribute(&directory.join("current_clocksource")) {
+            if let Ok(current) = host::attribute(current) {
                 out.family(
                     "node_time_clocksource_current_info",
                     "Current clocksource read from '/sys/devices/system/clocksource'.",
@@ -66,4 +73,20 @@ impl Collector for Time {
         }
         Ok(())
     }
+}
+
+fn find(folder: &Path) -> Result<Vec<Device>, Error> {
+    let names = match host::names(folder) {
+        Ok(names) => names,
+        Err(err) if err.is_absent() => return Ok(Vec::new()),
+        Err(err) => return Err(err),
+    };
+    let device = |name: &String| {
+        Some(Device {
+            number: name.strip_prefix("clocksource")?.to_owned(),
+            available: folder.join(name).join("available_clocksource"),
+            current: folder.join(name).join("current_clocksource"),
+        })
+    };
+    Ok(names.iter().filter_map(device).collect())
 }

@@ -1,6 +1,6 @@
-//! udev's database: one file a device, lines `E:NAME=value`.
+//! What does not change about a device: udev's database (one file a device, lines `E:NAME=value`) and whether it turns.
 //!
-//! Files are read again only when their modification time changes, since nearly nothing in them ever does.
+//! It is read again only when udev's file was modified.
 
 use std::{collections::HashMap, path::Path, time::SystemTime};
 
@@ -42,18 +42,27 @@ pub(super) struct Database {
 }
 
 struct Device {
+    name: String,
     modified: Option<SystemTime>,
     properties: Properties,
 }
 
-/// What udev knows about one device.
+/// What is known about one device.
 #[derive(Debug, Default)]
-pub(super) struct Properties(Vec<(&'static str, String)>);
+pub(super) struct Properties {
+    udev: Vec<(&'static str, String)>,
+    is_rotational: bool,
+}
 
 impl Properties {
     /// A property, or nothing.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+        self.udev.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// Whether it has platters; devices without a queue have not.
+    pub(super) fn is_rotational(&self) -> bool {
+        self.is_rotational
     }
 
     fn parse(text: &[u8]) -> Self {
@@ -65,7 +74,7 @@ impl Properties {
                 properties.push((known, scan::text(value).into_owned()));
             }
         }
-        Self(properties)
+        Self { udev: properties, is_rotational: false }
     }
 }
 
@@ -79,18 +88,18 @@ impl Database {
         self.devices.retain(|id, _| keep(*id));
     }
 
-    pub(super) fn get(&mut self, major: u32, minor: u32) -> &Properties {
+    pub(super) fn get(&mut self, major: u32, minor: u32, name: &str) -> &Properties {
         let path = self.host.udev(&format!("b{major}:{minor}"));
         let modified = std::fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
-        let device = self
-            .devices
-            .entry((major, minor))
-            .or_insert(Device { modified: None, properties: Properties::default() });
-        if device.modified != modified {
-            device.modified = modified;
-            device.properties = read(&path);
+        let known = self.devices.get(&(major, minor));
+        if known.is_none_or(|known| known.modified != modified || known.name != name) {
+            let queue = self.host.sys("block").join(name).join("queue/rotational");
+            let mut properties = read(&path);
+            properties.is_rotational = host::number(&queue) == Some(1.0);
+            let device = Device { name: name.to_owned(), modified, properties };
+            self.devices.insert((major, minor), device);
         }
-        &device.properties
+        &self.devices[&(major, minor)].properties
     }
 }
 
