@@ -4,8 +4,10 @@
 //! errors; what is not written has the defaults written here, which are also what `/config` shows.
 
 mod client;
+mod dns;
 mod http;
 mod pattern;
+mod stream;
 mod tls;
 mod units;
 
@@ -20,8 +22,10 @@ use service::config::ConfigError;
 
 pub use self::{
     client::{Authorization, BasicAuth, ClientConfig, HeaderValues, OAuth2Config},
+    dns::{DnsConfig, QueryClass, QueryType, RecordRules, Transport},
     http::{Compression, HeaderMatcher, HttpConfig},
     pattern::Pattern,
+    stream::{QueryResponse, TcpConfig, UnixConfig},
     tls::{TlsConfig, TlsVersion},
     units::{Base2Bytes, GoDuration},
 };
@@ -43,10 +47,17 @@ pub struct Config {
 pub struct Module {
     pub prober: Prober,
     /// Longest time for one probe; the scrape's own time-out counts where it is shorter. Zero: only that one counts.
-    #[serde(default, deserialize_with = "or_default")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
     pub timeout: GoDuration,
     #[serde(default, deserialize_with = "or_default")]
     pub http: HttpConfig,
+    #[serde(default, deserialize_with = "or_default")]
+    pub tcp: TcpConfig,
+    #[serde(default, deserialize_with = "or_default")]
+    pub unix: UnixConfig,
+    /// There is no sensible default, for a query needs a name.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub dns: Option<DnsConfig>,
 }
 
 /// Which program of checks a module runs.
@@ -54,14 +65,20 @@ pub struct Module {
 #[serde(rename_all = "lowercase")]
 pub enum Prober {
     Http,
+    Tcp,
+    Unix,
+    Dns,
 }
 
 impl Prober {
-    const ALL: [Self; 1] = [Self::Http];
+    const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Unix, Self::Dns];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Tcp => "tcp",
+            Self::Unix => "unix",
+            Self::Dns => "dns",
         }
     }
 }
@@ -124,7 +141,16 @@ impl Config {
 
 impl Module {
     fn check(&self) -> Result<(), String> {
-        self.http.check()
+        self.http.check()?;
+        self.tcp.check()?;
+        self.unix.check()?;
+        match &self.dns {
+            Some(dns) => dns.check(),
+            None if self.prober == Prober::Dns => {
+                Err("query name must be set for DNS module".to_owned())
+            }
+            None => Ok(()),
+        }
     }
 
     /// As `/probe?debug=true` shows it.

@@ -118,6 +118,14 @@ reasons! {
     HeaderRegex = "header_regex",
     /// The body breaks a rule.
     BodyRegex = "body_regex",
+    /// Not one of the valid response codes.
+    Rcode = "rcode",
+    /// A record of the answer breaks a rule.
+    Records = "records",
+    /// No line of the answer is what was expected.
+    ExpectRegex = "expect_regex",
+    /// The bytes of the answer are not what was expected.
+    ExpectBytes = "expect_bytes",
     /// The body is larger than allowed.
     BodySize = "body_size",
     /// The body cannot be decoded.

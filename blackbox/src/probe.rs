@@ -1,6 +1,9 @@
 //! One probe from beginning to end: a module, a target, a deadline, an outcome.
 
+pub(crate) mod dns;
 pub(crate) mod http;
+mod stream;
+mod timeline;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -96,6 +99,22 @@ pub(crate) async fn run(job: &Job<'_>) -> Outcome {
         Prober::Http => {
             let mut facts = http::Facts::default();
             let result = within(deadline, http::probe(&job.module.http, &ctx, &mut facts)).await;
+            finish(result, &facts, &mut metrics)
+        }
+        Prober::Tcp => {
+            let mut facts = stream::Facts::default();
+            let result = within(deadline, stream::tcp(&job.module.tcp, &ctx, &mut facts)).await;
+            finish(result, &facts, &mut metrics)
+        }
+        Prober::Dns => {
+            let mut facts = dns::Facts::default();
+            let config = job.module.dns.clone().unwrap_or_default();
+            let result = within(deadline, dns::probe(&config, &ctx, &mut facts)).await;
+            finish(result, &facts, &mut metrics)
+        }
+        Prober::Unix => {
+            let mut facts = stream::Facts::default();
+            let result = within(deadline, stream::unix(&job.module.unix, &ctx, &mut facts)).await;
             finish(result, &facts, &mut metrics)
         }
     };

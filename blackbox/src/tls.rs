@@ -14,7 +14,7 @@ use rustls::{
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-pub(crate) use facts::TlsFacts;
+pub(crate) use facts::{Extras, TlsFacts};
 use verify::Recorder;
 pub(crate) use verify::Roots;
 

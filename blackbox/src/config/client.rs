@@ -245,3 +245,11 @@ pub(super) fn check_header_name(name: &str) -> Result<(), String> {
         Err(_) => Err(format!("`{name}` is not the name of a header")),
     }
 }
+
+pub(super) fn check_label_name(name: &str) -> Result<(), String> {
+    let first_is_good = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if first_is_good && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+        return Ok(());
+    }
+    Err(format!("`{name}` is not the name of a label"))
+}

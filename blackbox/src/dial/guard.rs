@@ -40,6 +40,11 @@ impl Guard {
             format!("Address {ip} is not public, and only public addresses may be probed here"),
         ))
     }
+
+    /// Whether things other than hosts (sockets in the file system) may be probed.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
 }
 
 /// A network, such as `10.0.0.0/8` or `fd00::/8`.

@@ -21,6 +21,15 @@ pub(crate) struct TlsFacts {
     cipher: Option<CipherSuite>,
 }
 
+/// Which families a prober writes beside those that all write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extras {
+    /// The end of the chain, and the cipher.
+    Http,
+    /// The end of the chain.
+    Stream,
+}
+
 impl TlsFacts {
     pub(super) fn fill(&mut self, recorder: &Recorder) {
         self.peer = recorder.peer().iter().filter_map(Certificate::parse).collect();
@@ -40,13 +49,18 @@ impl TlsFacts {
         }
     }
 
+    /// Whether a handshake was completed.
+    pub(crate) fn is_established(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// The end of the first certificate to expire, in seconds since 1970.
     pub(crate) fn earliest_expiry(&self) -> Option<i64> {
         self.peer.iter().map(|certificate| certificate.not_after).min()
     }
 
     /// The families of the original, for a completed handshake.
-    pub(crate) fn write(&self, out: &mut Exposition) {
+    pub(crate) fn write(&self, out: &mut Exposition, extras: Extras) {
         let Some(earliest) = self.earliest_expiry() else { return };
         out.gauge(
             "probe_ssl_earliest_cert_expiry",
@@ -82,7 +96,9 @@ impl TlsFacts {
                 1.0,
             );
         }
-        if let Some(cipher) = self.cipher {
+        if extras == Extras::Http
+            && let Some(cipher) = self.cipher
+        {
             out.family(
                 "probe_tls_cipher_info",
                 "Returns the TLS cipher negotiated during handshake",

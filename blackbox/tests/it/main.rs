@@ -1,8 +1,10 @@
 //! The prober from outside: over HTTP, against servers that each test starts on a port of its own.
 
+mod dns;
 mod harness;
 mod hostile;
 mod http;
 mod pages;
 mod reference;
+mod tcp;
 mod tls;

@@ -10,7 +10,10 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
-use tokio::{io::AsyncWriteExt, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::harness::{Prober, Samples};
@@ -18,14 +21,14 @@ use super::harness::{Prober, Samples};
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 
 /// A certificate authority of our own, and its certificate in a file.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer,
-    file: PathBuf,
+    pub(crate) file: PathBuf,
     _dir: tempfile::TempDir,
 }
 
 /// A certificate and its key.
-struct Identity {
+pub(crate) struct Identity {
     chain: Vec<CertificateDer<'static>>,
     key: KeyPair,
 }
@@ -38,7 +41,7 @@ fn named(common_name: &str) -> CertificateParams {
     params
 }
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let mut params = named("test root");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.not_before = date_time_ymd(2020, 1, 1);
@@ -52,7 +55,7 @@ fn authority() -> Authority {
 
 impl Authority {
     /// A server's certificate for `names`, valid between two years.
-    fn issue(&self, names: &[&str], from: i32, to: i32) -> Identity {
+    pub(crate) fn issue(&self, names: &[&str], from: i32, to: i32) -> Identity {
         let mut params = named(names[0]);
         params.subject_alt_names =
             CertificateParams::new(names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>())
@@ -68,7 +71,12 @@ impl Authority {
 }
 
 /// An HTTPS server that answers `ok`, in HTTP/2 where that is asked for.
-async fn server(identity: &Identity, alpn: &[&str]) -> SocketAddr {
+pub(crate) async fn server(identity: &Identity, alpn: &[&str]) -> SocketAddr {
+    let acceptor = acceptor(identity, alpn);
+    serve_tls(acceptor).await
+}
+
+fn acceptor(identity: &Identity, alpn: &[&str]) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -78,7 +86,10 @@ async fn server(identity: &Identity, alpn: &[&str]) -> SocketAddr {
         .with_single_cert(identity.chain.clone(), key)
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve_tls(acceptor: TlsAcceptor) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -98,13 +109,39 @@ async fn server(identity: &Identity, alpn: &[&str]) -> SocketAddr {
                 } else {
                     let mut head = Vec::new();
                     while !head.ends_with(b"\r\n\r\n") {
-                        match tokio::io::AsyncReadExt::read_u8(&mut tls).await {
+                        match tls.read_u8().await {
                             Ok(byte) => head.push(byte),
                             Err(_) => return,
                         }
                     }
                     let _ = tls.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await;
                     let _ = tls.shutdown().await;
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A server that speaks plainly until `STARTTLS`, and then answers each line with `secret` before it.
+pub(crate) async fn starttls_server(identity: &Identity) -> SocketAddr {
+    let acceptor = acceptor(identity, &[]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let _ = stream.write_all(b"220 hello\r\n").await;
+                let mut line = vec![0; "STARTTLS\n".len()];
+                if stream.read_exact(&mut line).await.is_err() || line != b"STARTTLS\n" {
+                    return;
+                }
+                let _ = stream.write_all(b"go\n").await;
+                let Ok(mut tls) = acceptor.accept(stream).await else { return };
+                let mut line = vec![0; "hello\n".len()];
+                if tls.read_exact(&mut line).await.is_ok() {
+                    let _ = tls.write_all(&[&b"secret "[..], &line].concat()).await;
                 }
             });
         }

@@ -9,7 +9,7 @@ use crate::{
     dial::Resolution,
     failure::Phase,
     probe::{self, write_resolution},
-    tls::TlsFacts,
+    tls::{Extras, TlsFacts},
 };
 
 #[derive(Debug)]
@@ -172,7 +172,7 @@ impl probe::Facts for Facts {
         }
         if let Some(tls) = &self.tls {
             if self.is_ssl {
-                tls.write(out);
+                tls.write(out, Extras::Http);
             }
             tls.write_peer(out);
         }
