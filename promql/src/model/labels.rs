@@ -1,6 +1,9 @@
 //! The labels that identify a series.
 
 use std::fmt;
+use std::sync::Arc;
+
+use super::text::Quoted;
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
@@ -12,9 +15,15 @@ pub struct Label {
     pub value: Box<str>,
 }
 
+/// What a rule, a function or an operator that changes a metric's meaning takes away: its name, and the type and unit
+/// that went with that name.
+pub const METADATA_NAMES: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
+
 /// A label set: sorted by name, names unique, no empty values (an empty value is an absent label).
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Labels(Box<[Label]>);
+///
+/// Clones share the pairs: a query hands the same label set through every operator.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Labels(Arc<[Label]>);
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum LabelError {
@@ -52,6 +61,31 @@ impl Labels {
         )
     }
 
+    /// Keeps the labels for which `keep` says so.
+    pub fn filter(&self, mut keep: impl FnMut(&Label) -> bool) -> Self {
+        if self.iter().all(&mut keep) {
+            return self.clone();
+        }
+        Self(self.iter().filter(|label| keep(label)).cloned().collect())
+    }
+
+    /// Without the metric's name, type and unit.
+    pub fn without_metadata(&self) -> Self {
+        self.filter(|label| !METADATA_NAMES.contains(&&*label.name))
+    }
+
+    /// With one label set to a value; the empty value removes it.
+    ///
+    /// # Panics
+    /// On an empty name, which no caller that has checked its names can have.
+    pub fn with(&self, name: &str, value: &str) -> Self {
+        assert!(!name.is_empty(), "label names are checked before they are set");
+        let before = self.iter().filter(|label| &*label.name < name).cloned();
+        let set = (!value.is_empty()).then(|| Label { name: name.into(), value: value.into() });
+        let after = self.iter().filter(|label| &*label.name > name).cloned();
+        Self(before.chain(set).chain(after).collect())
+    }
+
     /// The value of a label; absent labels have the empty value.
     pub fn get(&self, name: &str) -> &str {
         match self.0.binary_search_by(|label| (*label.name).cmp(name)) {
@@ -75,6 +109,31 @@ impl Labels {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+
+    /// All labels in braces, the name as one of them, as Prometheus prints series in error texts.
+    pub fn braced(&self) -> impl fmt::Display + '_ {
+        Braced(self)
+    }
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        Self(Arc::new([]))
+    }
+}
+
+struct Braced<'a>(&'a Labels);
+
+impl fmt::Display for Braced<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        let mut separator = "";
+        for label in self.0 {
+            write!(f, "{separator}{}={}", label.name, Quoted(&label.value))?;
+            separator = ", ";
+        }
+        f.write_str("}")
+    }
 }
 
 impl<'a> IntoIterator for &'a Labels {
@@ -96,7 +155,7 @@ impl fmt::Display for Labels {
         }
         let mut open = "{";
         for label in others {
-            write!(f, "{open}{}={:?}", label.name, label.value)?;
+            write!(f, "{open}{}={}", label.name, Quoted(&label.value))?;
             open = ", ";
         }
         f.write_str("}")
@@ -106,6 +165,16 @@ impl fmt::Display for Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn setting_and_removing_keep_the_order() {
+        let labels = Labels::from_pairs([("__name__", "up"), ("b", "1"), ("d", "2")]).unwrap();
+        assert_eq!(labels.with("c", "x").to_string(), "up{b=\"1\", c=\"x\", d=\"2\"}");
+        assert_eq!(labels.with("b", "").to_string(), "up{d=\"2\"}");
+        assert_eq!(labels.with("d", "3").to_string(), "up{b=\"1\", d=\"3\"}");
+        assert_eq!(labels.without_metadata().to_string(), "{b=\"1\", d=\"2\"}");
+        assert_eq!(labels.braced().to_string(), "{__name__=\"up\", b=\"1\", d=\"2\"}");
+    }
 
     #[test]
     fn sorted_unique_and_without_empty_values() {

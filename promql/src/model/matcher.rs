@@ -5,6 +5,7 @@ use std::fmt;
 use regexp::Regexp;
 
 use super::Labels;
+use super::text::{LabelName, Quoted};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -61,6 +62,11 @@ impl Matcher {
         }
     }
 
+    /// Whether an absent label satisfies the condition.
+    pub fn matches_empty(&self) -> bool {
+        self.matches_value("")
+    }
+
     pub fn matches(&self, labels: &Labels) -> bool {
         self.matches_value(labels.get(&self.name))
     }
@@ -78,7 +84,13 @@ impl fmt::Display for Matcher {
             MatchOp::Regexp => "=~",
             MatchOp::NotRegexp => "!~",
         };
-        write!(f, "{}{op}{:?}", self.name, self.value)
+        write!(f, "{}{op}{}", LabelName(&self.name), Quoted(&self.value))
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.op == other.op && self.value == other.value
     }
 }
 
