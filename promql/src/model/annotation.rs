@@ -26,7 +26,7 @@ pub enum Annotation {
     MixedExponentialCustomHistograms { metric: String },
     IncompatibleBucketLayout { operator: &'static str },
     CounterResetCollision { operation: HistogramOperation },
-    SortInRangeQuery { function: &'static str },
+    SortInRangeQuery,
     StartTimeOverlap { metric: String },
     PossibleNonCounter { metric: String },
     ForcedMonotonicity(ForcedMonotonicity),
@@ -161,9 +161,8 @@ impl fmt::Display for Annotation {
             Self::CounterResetCollision { operation } => {
                 write!(f, "conflicting counter resets during histogram {operation}")
             }
-            Self::SortInRangeQuery { function } => write!(
-                f,
-                "{function} is ineffective for range queries since results are always ordered by labels"
+            Self::SortInRangeQuery => f.write_str(
+                "sort is ineffective for range queries since results are always ordered by labels",
             ),
             Self::StartTimeOverlap { metric } => write!(
                 f,

@@ -169,6 +169,18 @@ impl Histogram {
         is_stale(self.sum)
     }
 
+    /// Whether both say the same of observations; hints about resets are not part of that.
+    pub fn observes_same(&self, other: &Self) -> bool {
+        self.schema == other.schema
+            && self.zero_threshold == other.zero_threshold
+            && self.zero_count == other.zero_count
+            && self.count == other.count
+            && self.sum == other.sum
+            && self.positive == other.positive
+            && self.negative == other.negative
+            && self.custom_bounds == other.custom_bounds
+    }
+
     /// Memory it takes, roughly, for budgets.
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Histogram;
+use super::histogram::CounterReset;
 
 /// The NaN that says "this series has ended here". Other NaNs are data, so it is told apart by its bits, which
 /// storage and wire must preserve.
@@ -84,6 +85,21 @@ impl Samples {
         }
         self.timestamps.push(ts);
         self.values.push(value);
+    }
+
+    /// Says of each histogram of which nothing is known whether it follows a reset, as far as the one before it is here.
+    pub fn note_resets(&mut self) {
+        for at in 1..self.histograms.len() {
+            let (before, after) = (&self.histograms[at - 1].value, &self.histograms[at].value);
+            if after.counter_reset != CounterReset::Unknown || before.is_stale() || after.is_stale()
+            {
+                continue;
+            }
+            let is_reset = after.is_reset_after(before);
+            let counter_reset = if is_reset { CounterReset::Reset } else { CounterReset::NotReset };
+            self.histograms[at].value =
+                Arc::new(Histogram { counter_reset, ..Histogram::clone(after) });
+        }
     }
 
     /// Removes stale markers: to a range they are nothing.

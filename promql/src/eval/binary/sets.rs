@@ -1,0 +1,112 @@
+//! `and`, `or`, `unless`.
+
+use super::super::build;
+use super::super::column::{Bitmap, Column};
+use super::super::context::Context;
+use super::super::error::EvalError;
+use super::super::grid::Grid;
+use super::super::operator::{Operator, Series, Vector, merge};
+use super::signature::Signatures;
+use crate::ast::{Binary, BinaryOp, Matching};
+use crate::source::Need;
+
+pub(super) fn vector<'a>(
+    ctx: &Context<'a>,
+    binary: &Binary,
+    grid: &Grid,
+) -> Result<Vector<'a>, EvalError> {
+    let matching = binary.matching.clone().unwrap_or_default();
+    let left = build::vector(ctx, &binary.left, grid)?;
+    if binary.op == BinaryOp::Or {
+        let right = build::vector(ctx, &binary.right, grid)?;
+        return either(ctx, left, right, &matching, grid);
+    }
+    // Of the right side only presence counts.
+    let right = build::vector_needing(ctx, &binary.right, grid, Need::Presence)?;
+    let mut signatures = Signatures::default();
+    let of_right = signatures.number_all(right.series(), &matching);
+    let mut present = vec![Bitmap::new(grid.len); signatures.len()];
+    ctx.hold(signatures.len().saturating_mul(grid.len / 8))?;
+    let mut numbers = of_right.iter();
+    build::drain(ctx, right, |column| {
+        if let Some(number) = numbers.next() {
+            present[*number].add_all(&column.occupied());
+        }
+    })?;
+    let of_left = signatures.number_all(left.series(), &matching);
+    present.resize(signatures.len(), Bitmap::new(grid.len));
+    Ok(Box::new(Masked {
+        input: left,
+        numbers: of_left,
+        present,
+        keep: binary.op == BinaryOp::And,
+        next: 0,
+    }))
+}
+
+/// Keeps the times at which the other side has (or has not) an element of the same signature.
+struct Masked<'a> {
+    input: Vector<'a>,
+    numbers: Vec<usize>,
+    present: Vec<Bitmap>,
+    keep: bool,
+    next: usize,
+}
+
+impl Operator for Masked<'_> {
+    fn series(&self) -> &[Series] {
+        self.input.series()
+    }
+
+    fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
+        self.input.next(ctx, column)?;
+        column.mask(&self.present[self.numbers[self.next]], self.keep);
+        self.next += 1;
+        Ok(())
+    }
+}
+
+/// The left side, and behind it what the right side has beyond.
+struct Either<'a> {
+    left: Vector<'a>,
+    right: Vector<'a>,
+    series: Vec<Series>,
+    numbers: Vec<usize>,
+    /// Where the left side has an element, by signature.
+    present: Vec<Bitmap>,
+    next: usize,
+}
+
+fn either<'a>(
+    ctx: &Context<'_>,
+    left: Vector<'a>,
+    right: Vector<'a>,
+    matching: &Matching,
+    grid: &Grid,
+) -> Result<Vector<'a>, EvalError> {
+    let series: Vec<Series> = left.series().iter().chain(right.series()).cloned().collect();
+    let mut signatures = Signatures::default();
+    let numbers = signatures.number_all(&series, matching);
+    ctx.hold(signatures.len().saturating_mul(grid.len / 8))?;
+    let present = vec![Bitmap::new(grid.len); signatures.len()];
+    merge(ctx, Box::new(Either { left, right, series, numbers, present, next: 0 }))
+}
+
+impl Operator for Either<'_> {
+    fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
+        let present = &mut self.present[self.numbers[self.next]];
+        if self.next < self.left.series().len() {
+            self.left.next(ctx, column)?;
+            present.add_all(&column.occupied());
+        } else {
+            self.right.next(ctx, column)?;
+            column.mask(present, false);
+        }
+        self.next += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! Arithmetic and comparisons between two vectors.
+
+use super::super::build;
+use super::super::column::Column;
+use super::super::context::Context;
+use super::super::error::EvalError;
+use super::super::grid::Grid;
+use super::super::operator::{Operator, Series, Vector, collect, merge};
+use super::pairing::{self, Plan};
+use super::values::Operation;
+use crate::ast::{Binary, Cardinality};
+
+pub(super) fn vector<'a>(
+    ctx: &Context<'a>,
+    binary: &Binary,
+    grid: &Grid,
+) -> Result<Vector<'a>, EvalError> {
+    let left = build::vector(ctx, &binary.left, grid)?;
+    let right = build::vector(ctx, &binary.right, grid)?;
+    let matching = binary.matching.clone().unwrap_or_default();
+    let operation = Operation::new(binary);
+    let many_is_left = matching.cardinality != Cardinality::OneToMany;
+    let (many, one) = if many_is_left { (left, right) } else { (right, left) };
+    let plan = Plan::new(ctx, many.series(), one.series(), matching, operation);
+    let one = collect(ctx, one)?;
+    match plan.simple() {
+        Some(places) => {
+            let series = places.iter().flatten().map(|(_, series)| series.clone()).collect();
+            let places = places.into_iter().map(|place| place.map(|(one, _)| one)).collect();
+            let simple = Simple {
+                many,
+                one,
+                places,
+                series,
+                operation,
+                many_is_left,
+                next: 0,
+                column: Column::default(),
+            };
+            merge(ctx, Box::new(simple))
+        }
+        None => merge(ctx, pairing::evaluate(ctx, plan, many, &one, grid)?),
+    }
+}
+
+/// Every element has at most one partner, known from labels: columns are combined as they come.
+struct Simple<'a> {
+    many: Vector<'a>,
+    one: Vec<(Series, Column)>,
+    /// The partner of each series of the "many" side.
+    places: Vec<Option<usize>>,
+    series: Vec<Series>,
+    operation: Operation,
+    many_is_left: bool,
+    next: usize,
+    column: Column,
+}
+
+impl Operator for Simple<'_> {
+    fn series(&self) -> &[Series] {
+        &self.series
+    }
+
+    fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
+        loop {
+            let place = self.places[self.next];
+            self.next += 1;
+            self.many.next(ctx, &mut self.column)?;
+            let Some(one) = place else { continue };
+            let one = &self.one[one].1;
+            let (left, right) =
+                if self.many_is_left { (&self.column, one) } else { (one, &self.column) };
+            self.operation.columns(ctx, left, right, column);
+            return Ok(());
+        }
+    }
+}
