@@ -18,3 +18,6 @@ mod plan;
 pub use eval::{Answer, EvalError, Options, Outcome, Query, Times, evaluate};
 pub use parse::{Features, ParseError, parse, parse_selector};
 pub use print::pretty;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod script;

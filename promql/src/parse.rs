@@ -85,6 +85,15 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>, ParseError> {
     Ok(selector.matchers)
 }
 
+/// The labels of a series as test scripts write them: a selector whose conditions are all equalities.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn parse_series_labels(text: &str) -> Result<crate::model::Labels, ParseError> {
+    let selector = grammar::Parser::new(text, Features::default()).whole_selector()?;
+    let pairs = selector.matchers.iter().map(|matcher| (matcher.name(), matcher.value()));
+    crate::model::Labels::from_pairs(pairs)
+        .map_err(|err| ParseError::new(text, selector.span, err.to_string()))
+}
+
 fn check_length(text: &str) -> Result<(), ParseError> {
     if text.len() > QUERY_BYTES_MAX {
         let message = format!("query is {} bytes long, the limit is {QUERY_BYTES_MAX}", text.len());
