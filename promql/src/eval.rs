@@ -25,6 +25,9 @@ mod range;
 mod scalar;
 mod select;
 
+#[cfg(test)]
+mod tests;
+
 pub use answer::{Answer, Outcome, Point, SeriesResult, VectorElement};
 pub use error::{EvalError, Interrupt, Stop};
 pub use grid::Grid;

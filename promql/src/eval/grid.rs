@@ -22,7 +22,8 @@ impl Grid {
 
     #[inline]
     pub fn time(&self, place: usize) -> i64 {
-        self.start + self.step * place as i64
+        // A time on the grid fits, even where the product on the way does not.
+        self.start.wrapping_add(self.step.wrapping_mul(place as i64))
     }
 
     pub fn last(&self) -> i64 {

@@ -83,6 +83,11 @@ pub(super) fn over_buckets<'a>(
             (2, vec![Asked { question: Question::Fraction(scalar(0)?, scalar(1)?), label: None }])
         }
         Function::HistogramQuantiles => {
+            if string(call, 1).is_empty() {
+                return Err(EvalError::execution(
+                    "invalid label name \"\" in histogram_quantiles()",
+                ));
+            }
             let mut asked = Vec::new();
             for place in 2..call.args.len() {
                 let quantile = scalar(place)?;

@@ -45,7 +45,7 @@ fn line(window: &Window<'_>, zero: i64) -> Line {
     let (mut x_sum, mut y_sum) = (KahanSum::default(), KahanSum::default());
     let (mut xy_sum, mut xx_sum) = (KahanSum::default(), KahanSum::default());
     for (ts, y) in window.timestamps.iter().zip(window.values) {
-        let x = (*ts - zero) as f64 / 1_000.0;
+        let x = ts.saturating_sub(zero) as f64 / 1_000.0;
         x_sum.add(x);
         y_sum.add(*y);
         xy_sum.add(x * *y);

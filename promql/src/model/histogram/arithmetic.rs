@@ -66,6 +66,11 @@ impl Histogram {
         aligned.reduce_schema(schema);
         // Either may have to go beyond the other's threshold, so as not to cut one of its own buckets.
         while self.zero_threshold != aligned.zero_threshold {
+            if self.zero_threshold.is_nan() || aligned.zero_threshold.is_nan() {
+                // Nonsense from a broken writer: nothing can be aligned to it.
+                aligned.zero_threshold = self.zero_threshold;
+                break;
+            }
             if self.zero_threshold > aligned.zero_threshold {
                 aligned.widen_zero(aligned.zero_threshold_for(self.zero_threshold));
             } else {

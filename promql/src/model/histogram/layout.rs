@@ -32,7 +32,8 @@ impl Histogram {
     /// Moves the counts into the buckets of a coarser exponential schema.
     pub(super) fn reduce_schema(&mut self, schema: i32) {
         debug_assert!(schema <= self.schema && !self.is_custom());
-        let steps = u32::try_from(self.schema - schema).unwrap_or(0);
+        // Beyond 31 halvings everything is in one bucket on either side of 1.
+        let steps = self.schema.abs_diff(schema).min(31);
         if steps > 0 {
             self.positive = self.positive.reduced(steps);
             self.negative = self.negative.reduced(steps);
