@@ -1,0 +1,121 @@
+//! What Prometheus and Grafana load from this repository, checked as they would: rules and their tests and the example
+//! configuration by promtool, dashboards by the rules that keep them working in any Grafana.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(root().join(folder))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "no *{ending} in {folder}");
+    found
+}
+
+fn promtool(arguments: &[&str], files: &[PathBuf]) {
+    match Command::new("promtool").args(arguments).args(files).output() {
+        Ok(output) => assert!(
+            output.status.success(),
+            "promtool {arguments:?}:\n{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        ),
+        Err(err) if err.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!(
+                "SKIPPED: promtool {arguments:?}: promtool is not installed (package prometheus)"
+            );
+        }
+        Err(err) => panic!("promtool: {err}"),
+    }
+}
+
+#[test]
+fn rules_are_valid_and_fire_when_they_should() {
+    promtool(&["check", "rules"], &files("rules", ".yaml"));
+    promtool(&["test", "rules"], &files("rules/tests", "_test.yaml"));
+}
+
+#[test]
+fn every_alert_says_what_it_means() {
+    for path in files("rules", ".yaml") {
+        let text = fs::read_to_string(&path).unwrap();
+        let alerts = text.matches("- alert:").count();
+        for key in ["severity:", "summary:", "description:", "for:"] {
+            assert_eq!(text.matches(key).count(), alerts, "{key} in {}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_example_configuration_is_valid() {
+    promtool(&["check", "config"], &files("deploy/prometheus", "prometheus.yml"));
+}
+
+#[test]
+fn dashboards_work_in_any_grafana() {
+    for path in files("dashboards", ".json") {
+        let text = fs::read_to_string(&path).unwrap();
+        let board: Value = serde_json::from_str(&text).unwrap();
+        let name = path.display();
+        assert!(
+            !text.contains("${DS_") && board.get("__inputs").is_none(),
+            "{name}: exported for import"
+        );
+        assert_eq!(board["id"], Value::Null, "{name}: id");
+        assert!(
+            board["uid"].as_str().is_some_and(|uid| !uid.is_empty() && uid.len() <= 40),
+            "{name}: uid"
+        );
+        assert_eq!(board["editable"], Value::Bool(false), "{name}: editable");
+        let variables: Vec<&str> = board["templating"]["list"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|v| v["name"].as_str())
+            .collect();
+        for wanted in ["datasource", "job", "instance"] {
+            assert!(variables.contains(&wanted), "{name}: variable {wanted}");
+        }
+        for panel in board["panels"].as_array().unwrap() {
+            let title = panel["title"].as_str().unwrap_or_default();
+            for key in ["title", "description"] {
+                assert!(
+                    panel[key].as_str().is_some_and(|text| !text.is_empty()),
+                    "{name}: {key} of {title}"
+                );
+            }
+            assert!(
+                panel["fieldConfig"]["defaults"]["unit"].is_string(),
+                "{name}: unit of {title}"
+            );
+            for target in panel["targets"].as_array().unwrap() {
+                assert_eq!(
+                    target["datasource"]["uid"], "${datasource}",
+                    "{name}: data source of {title}"
+                );
+                let query = target["expr"].as_str().unwrap();
+                assert!(
+                    query.contains("job=~\"$job\",instance=~\"$instance\""),
+                    "{name}: matchers of {title}"
+                );
+                assert_eq!(
+                    query.matches("rate(").count(),
+                    query.matches("[$__rate_interval]").count(),
+                    "{title}"
+                );
+            }
+        }
+    }
+}
