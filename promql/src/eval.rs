@@ -1,6 +1,6 @@
 //! Evaluation, series by series.
 //!
-//! An expression becomes a tree of operators over [`Column`]s: values of one series at all evaluation times. What the
+//! An expression becomes a tree of operators over columns: the values of one series at all evaluation times. What the
 //! result's series are is worked out from labels, before any sample is read, wherever the language allows it; then
 //! columns stream through, so that `sum by (job) (rate(x[5m]))` holds one series and the groups, not the whole matrix.
 

@@ -186,13 +186,10 @@ impl Operator for Crossing<'_> {
     }
 }
 
-/// As Go converts on common machines: what does not fit becomes the lowest number.
+/// What does not fit becomes the end of time: Go converts it to the lowest number, and its calendar wraps around there.
 fn seconds_of(value: f64) -> i64 {
-    if value.is_nan() || value >= i64::MAX as f64 || value < i64::MIN as f64 {
-        i64::MIN
-    } else {
-        value as i64
-    }
+    let fits = value < i64::MAX as f64 && value > i64::MIN as f64;
+    if fits { value as i64 } else { i64::MAX }
 }
 
 fn calendar(function: Function) -> Option<fn(Civil) -> f64> {

@@ -9,52 +9,21 @@ mod rate;
 mod smooth;
 pub(super) mod smoothed;
 mod trend;
+mod windows;
 
-use std::sync::Arc;
+pub(super) use windows::{Ranges, Window};
 
 use super::build;
-use super::column::{Cell, Column};
+use super::column::Column;
 use super::context::Context;
 use super::error::EvalError;
 use super::grid::Grid;
 use super::operator::{Operator, Series, Vector, merge};
 use super::scalar::Scalars;
-use crate::ast::{Call, Expr, Extension, RangeSelector, Span, Subquery, ValueType};
+use crate::ast::{Call, Expr, Extension, Span, ValueType};
 use crate::functions::Function;
-use crate::model::histogram::CounterReset;
-use crate::model::{Annotation, Histogram, HistogramSample, Labels, METRIC_NAME, Samples, Value};
-use crate::plan::{self, Moment};
-use crate::source::{Need, Select, SeriesSet};
-
-/// The samples of one series that a function sees at one evaluation time. The window is open on the left: samples
-/// at `start` are outside. (With `anchored` and `smoothed` there are also some from beyond its ends.)
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window<'a> {
-    pub(super) timestamps: &'a [i64],
-    pub(super) values: &'a [f64],
-    /// Empty where none is known.
-    pub(super) start_timestamps: &'a [i64],
-    pub(super) histograms: &'a [HistogramSample],
-    pub(super) start: i64,
-    pub(super) end: i64,
-    /// When the expression is evaluated, which `offset` and `@` may have set apart from `end`.
-    pub(super) evaluated: i64,
-}
-
-impl Window<'_> {
-    pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.histograms.is_empty()
-    }
-
-    pub(super) fn has_both(&self) -> bool {
-        !self.values.is_empty() && !self.histograms.is_empty()
-    }
-
-    /// Its length in seconds: what rates are divided by.
-    pub(super) fn seconds(&self) -> f64 {
-        (self.end - self.start) as f64 / 1_000.0
-    }
-}
+use crate::model::{Annotation, Labels, METRIC_NAME, Samples, Value};
+use crate::source::Need;
 
 /// What a function over a window knows besides the window.
 pub(super) struct WindowCall<'c, 'a> {
@@ -77,187 +46,6 @@ impl WindowCall<'_, '_> {
 
     pub(super) fn metric(&self) -> String {
         self.metric.to_owned()
-    }
-}
-
-/// Where ranges come from.
-enum Input<'a> {
-    Selector { set: Box<dyn SeriesSet + 'a>, notes_resets: bool },
-    Subquery { vector: Vector<'a>, grid: Grid, column: Column },
-}
-
-/// A range vector: series and, one after the other, their samples.
-pub(super) struct Ranges<'a> {
-    input: Input<'a>,
-    pub(super) series: Vec<Series>,
-    next: usize,
-    pub(super) samples: Samples,
-    pub(super) moment: Moment,
-    pub(super) range_ms: i64,
-    pub(super) extension: Option<Extension>,
-}
-
-impl<'a> Ranges<'a> {
-    pub(super) fn open(
-        ctx: &Context<'a>,
-        expr: &Expr,
-        grid: &Grid,
-        need: Need,
-    ) -> Result<Self, EvalError> {
-        match expr.inside_parens() {
-            Expr::Range(range) => Self::of_selector(ctx, range, grid, need),
-            Expr::Subquery(subquery) => Self::of_subquery(ctx, subquery, grid),
-            _ => Err(EvalError::execution("expression is not a range vector")),
-        }
-    }
-
-    fn of_selector(
-        ctx: &Context<'a>,
-        range: &RangeSelector,
-        grid: &Grid,
-        need: Need,
-    ) -> Result<Self, EvalError> {
-        let selector = &range.selector;
-        let moment = Moment::new(&selector.shift, &ctx.times)?;
-        let range_ms = plan::range_ms(&range.range, &ctx.times)?;
-        let (behind_ms, ahead_ms) = plan::reach_ms(selector.extension, ctx.options.lookback_ms);
-        let window_ms = range_ms.saturating_add(behind_ms);
-        let set = ctx.select(&Select {
-            matchers: &selector.matchers,
-            after: moment.time(grid.start).saturating_sub(window_ms),
-            until: moment.time(grid.last()).saturating_add(ahead_ms),
-            step_ms: grid.step,
-            window_ms: window_ms.saturating_add(ahead_ms),
-            need,
-        })?;
-        let series = set.labels().iter().cloned().map(Series::new).collect();
-        let extension = selector.extension;
-        Ok(Self {
-            input: Input::Selector { set, notes_resets: ctx.notes_resets() },
-            series,
-            next: 0,
-            samples: Samples::default(),
-            moment,
-            range_ms,
-            extension,
-        })
-    }
-
-    fn of_subquery(
-        ctx: &Context<'a>,
-        subquery: &Subquery,
-        outer: &Grid,
-    ) -> Result<Self, EvalError> {
-        let moment = Moment::new(&subquery.shift, &ctx.times)?;
-        let range_ms = plan::range_ms(&subquery.range, &ctx.times)?;
-        let step_ms = match &subquery.step {
-            Some(step) => plan::range_ms(step, &ctx.times)?,
-            None => ctx.options.subquery_step_ms,
-        };
-        let grid = build::checked_grid(ctx, moment.subquery_grid(outer, range_ms, step_ms))?;
-        let vector = ctx.noting_resets(false, || build::vector(ctx, &subquery.expr, &grid))?;
-        let series = vector.series().to_vec();
-        let input = Input::Subquery { vector, grid, column: Column::default() };
-        Ok(Self {
-            input,
-            series,
-            next: 0,
-            samples: Samples::default(),
-            moment,
-            range_ms,
-            extension: None,
-        })
-    }
-
-    /// Reads the samples of the next series, without stale markers.
-    pub(super) fn read_next(&mut self, ctx: &Context<'_>) -> Result<(), EvalError> {
-        match &mut self.input {
-            Input::Selector { set, notes_resets } => {
-                ctx.check_interrupt()?;
-                set.read(self.next, &mut self.samples)?;
-                ctx.count_samples(self.samples.len())?;
-                self.samples.remove_stale();
-                if *notes_resets {
-                    self.samples.note_resets();
-                }
-            }
-            Input::Subquery { vector, grid, column } => {
-                vector.next(ctx, column)?;
-                self.samples.clear();
-                for place in 0..grid.len {
-                    match column.get(place) {
-                        Some(Cell::Float(value)) => self.samples.push(grid.time(place), value),
-                        Some(Cell::Histogram(histogram)) => {
-                            let value = without_hint(histogram);
-                            let sample =
-                                HistogramSample { ts: grid.time(place), value, start_ts: 0 };
-                            self.samples.histograms.push(sample);
-                        }
-                        None => {}
-                    }
-                }
-            }
-        }
-        self.next += 1;
-        if !ctx.options.start_timestamps {
-            self.samples.start_timestamps.clear();
-        }
-        Ok(())
-    }
-
-    /// Calls `each` with the window at every evaluation time, also with empty ones.
-    pub(super) fn windows(
-        &self,
-        ctx: &Context<'_>,
-        grid: &Grid,
-        mut each: impl FnMut(usize, &Window<'_>) -> Result<(), EvalError>,
-    ) -> Result<(), EvalError> {
-        let samples = &self.samples;
-        let (behind_ms, ahead_ms) = plan::reach_ms(self.extension, ctx.options.lookback_ms);
-        let (mut from, mut to) = (0, 0);
-        let (mut histograms_from, mut histograms_to) = (0, 0);
-        for place in 0..grid.len {
-            let evaluated = grid.time(place);
-            let end = self.moment.time(evaluated);
-            let start = end.saturating_sub(self.range_ms);
-            let (after, until) = (start.saturating_sub(behind_ms), end.saturating_add(ahead_ms));
-            while samples.timestamps.get(to).is_some_and(|ts| *ts <= until) {
-                to += 1;
-            }
-            while from < to && samples.timestamps[from] <= after {
-                from += 1;
-            }
-            while samples.histograms.get(histograms_to).is_some_and(|sample| sample.ts <= until) {
-                histograms_to += 1;
-            }
-            while histograms_from < histograms_to && samples.histograms[histograms_from].ts <= after
-            {
-                histograms_from += 1;
-            }
-            let window = Window {
-                timestamps: &samples.timestamps[from..to],
-                values: &samples.values[from..to],
-                start_timestamps: samples.start_timestamps.get(from..to).unwrap_or_default(),
-                histograms: &samples.histograms[histograms_from..histograms_to],
-                start,
-                end,
-                evaluated,
-            };
-            each(place, &window)?;
-        }
-        Ok(())
-    }
-}
-
-/// A subquery leaves samples out and repeats others, so that what a histogram says of the one before it no longer
-/// holds.
-fn without_hint(histogram: &Arc<Histogram>) -> Arc<Histogram> {
-    match histogram.counter_reset {
-        CounterReset::Gauge | CounterReset::Unknown => Arc::clone(histogram),
-        CounterReset::Reset | CounterReset::NotReset => Arc::new(Histogram {
-            counter_reset: CounterReset::Unknown,
-            ..Histogram::clone(histogram)
-        }),
     }
 }
 

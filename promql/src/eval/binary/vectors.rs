@@ -5,7 +5,7 @@ use super::super::column::Column;
 use super::super::context::Context;
 use super::super::error::EvalError;
 use super::super::grid::Grid;
-use super::super::operator::{Operator, Series, Vector, collect, merge};
+use super::super::operator::{Buffered, Operator, Series, Vector, collect, merge};
 use super::pairing::{self, Plan};
 use super::values::Operation;
 use crate::ast::{Binary, Cardinality};
@@ -26,7 +26,12 @@ pub(super) fn vector<'a>(
     match plan.simple() {
         Some(places) => {
             let series = places.iter().flatten().map(|(_, series)| series.clone()).collect();
-            let places = places.into_iter().map(|place| place.map(|(one, _)| one)).collect();
+            let places: Vec<Option<usize>> =
+                places.into_iter().map(|place| place.map(|(one, _)| one)).collect();
+            if places.iter().all(Option::is_none) {
+                build::drain(ctx, many, |_| {})?;
+                return Ok(Box::new(Buffered::new(Vec::new())));
+            }
             let simple = Simple {
                 many,
                 one,
@@ -71,6 +76,13 @@ impl Operator for Simple<'_> {
             let (left, right) =
                 if self.many_is_left { (&self.column, one) } else { (one, &self.column) };
             self.operation.columns(ctx, left, right, column);
+            if self.places[self.next..].iter().all(Option::is_none) {
+                // What nobody matches is evaluated all the same: it may fail, or have something to say.
+                for _ in self.next..self.places.len() {
+                    self.many.next(ctx, &mut self.column)?;
+                }
+                self.next = self.places.len();
+            }
             return Ok(());
         }
     }
