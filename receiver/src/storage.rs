@@ -1,6 +1,6 @@
 //! Samples in PostgreSQL: a log-structured store whose log, sorted runs and catalogue are ordinary rows.
 //!
-//! [`Storage::append`] is the way in and returns when the samples are committed. [`Storage::read`] is the way out.
+//! [`Storage::append`] is the way in and returns when the samples are committed. [`Storage::reader`] is the way out.
 //!
 //! - [`codec`], [`batch`]: how samples become bytes.
 //! - [`catalogue`]: which series there are.
