@@ -179,8 +179,6 @@ pub(super) fn thinned(samples: &[Sample], points: usize) -> Vec<Sample> {
 mod tests {
     use super::*;
 
-    const STALE: f64 = f64::from_bits(source::STALE_BITS);
-
     #[test]
     fn rates_survive_resets_and_end_with_the_stale_marker() {
         let mut track = Track::default();
@@ -195,7 +193,7 @@ mod tests {
         assert_eq!(track.rate(5_000), Some(2.0), "reset to zero, then 4 in two seconds");
         assert_eq!(track.rate(5_000 + FRESH_LEAST_MS), Some(2.0));
         assert_eq!(track.rate(5_001 + FRESH_LEAST_MS), None);
-        track.accept(6_000, STALE);
+        track.accept(6_000, source::NONE);
         assert_eq!((track.gauge(6_000), track.rate(6_000)), (None, None));
         track.accept(7_000, 5.0);
         assert_eq!((track.gauge(7_000), track.rate(7_000)), (Some(5.0), None));
@@ -217,7 +215,7 @@ mod tests {
     #[test]
     fn grids_show_gaps_as_gaps() {
         let grid = Grid { t0: 10, step_ms: 10, points: 6, look_back_ms: 25 };
-        let samples = [(0, 1.0), (9, 2.0), (10, 3.0), (21, 4.0), (30, STALE), (60, 5.0)];
+        let samples = [(0, 1.0), (9, 2.0), (10, 3.0), (21, 4.0), (30, source::NONE), (60, 5.0)];
         assert_eq!(grid.gauge(&samples), [Some(3.0), Some(3.0), None, None, None, Some(5.0)]);
         assert_eq!(grid.gauge(&[]), [None; 6]);
     }

@@ -6,6 +6,7 @@ mod console_tokens;
 mod harness;
 mod live;
 mod live_socket;
+mod live_store;
 mod managed;
 mod sql;
 mod write;
