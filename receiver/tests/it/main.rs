@@ -2,6 +2,7 @@
 //! Live updates and the console need none.
 
 mod console_assets;
+mod console_browser;
 mod console_tokens;
 mod harness;
 mod live;
