@@ -36,17 +36,25 @@ export class Series {
   }
 
   snap(snap) {
-    const n = snap.cols.reduce((most, column) => Math.max(most, column.length), 0);
+    const columns = snap.cols.map((column) => column.map(number));
+    const n = columns.reduce((most, column) => Math.max(most, column.length), 0);
+    const past = columns.filter((column) => column.length === n);
+    const isEmpty = (at) => past.every((column) => column[at] === null);
+    // Before the first sample there is nothing to draw; behind the newest is the place of what comes late.
+    let from = 0;
+    let to = n;
+    while (from < to && isEmpty(from)) from += 1;
+    while (from < to && isEmpty(to - 1)) to -= 1;
     this.stepMs = snap.step;
-    this.times = Array.from({ length: n }, (_, at) => (snap.t0 + at * snap.step) / 1000);
+    this.times = Array.from({ length: to - from }, (_, at) => (snap.t0 + (from + at) * snap.step) / 1000);
     this.columns = new Map();
     snap.series.forEach((entry, at) => {
-      const column = snap.cols[at].map(number);
-      const values = Array(n - column.length).fill(null).concat(column);
+      const column = columns[at];
+      // Without a past only the present value is sent.
+      const values = column.length === n ? column.slice(from, to) : Array(to - from).fill(null);
+      if (column.length < n && values.length) values[values.length - 1] = column.at(-1) ?? null;
       this.columns.set(entry.i, { labels: entry.m, unit: entry.u, values });
     });
-    // Before the first sample there is nothing to draw.
-    while (this.times.length && [...this.columns.values()].every((column) => column.values[0] === null)) this.shift();
     batch(() => {
       this.ready.value = true;
       this.error.value = null;

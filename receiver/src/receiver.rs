@@ -103,6 +103,11 @@ impl Receiver {
         &self.storage
     }
 
+    /// Live updates, for parts of the same process.
+    pub fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
     /// Where parts of the same process show their metrics with ours.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics

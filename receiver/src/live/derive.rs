@@ -96,6 +96,12 @@ impl Grid {
         (0..self.points as i64).map(move |n| self.t0 + n * self.step_ms)
     }
 
+    /// How long a sample counts. The newest only for its own step: what comes after it is not known yet, and must not be
+    /// in the way when it arrives late.
+    fn reach_ms(self, is_newest: bool) -> i64 {
+        if is_newest { self.step_ms } else { self.look_back_ms }
+    }
+
     /// The value of a gauge at each time. `samples` are in order of time.
     pub(super) fn gauge(self, samples: &[Sample]) -> Vec<Option<f64>> {
         let mut next = 0;
@@ -104,7 +110,7 @@ impl Grid {
                 next += 1;
             }
             let (at, v) = *samples.get(next.checked_sub(1)?)?;
-            (t - at < self.look_back_ms && !source::is_stale(v)).then_some(v)
+            (t - at < self.reach_ms(next == samples.len()) && !source::is_stale(v)).then_some(v)
         };
         self.times().map(at).collect()
     }
@@ -121,7 +127,8 @@ impl Grid {
             while from + 1 < last && samples[from + 1].0 <= t - self.step_ms {
                 from += 1;
             }
-            if t - samples[last].0 >= self.look_back_ms || from >= last {
+            let reach_ms = self.reach_ms(next == samples.len());
+            if t - samples[last].0 >= reach_ms || from >= last {
                 return None;
             }
             let window = &samples[from..=last];
@@ -179,8 +186,6 @@ pub(super) fn thinned(samples: &[Sample], points: usize) -> Vec<Sample> {
 mod tests {
     use super::*;
 
-    const STALE: f64 = f64::from_bits(source::STALE_BITS);
-
     #[test]
     fn rates_survive_resets_and_end_with_the_stale_marker() {
         let mut track = Track::default();
@@ -195,7 +200,7 @@ mod tests {
         assert_eq!(track.rate(5_000), Some(2.0), "reset to zero, then 4 in two seconds");
         assert_eq!(track.rate(5_000 + FRESH_LEAST_MS), Some(2.0));
         assert_eq!(track.rate(5_001 + FRESH_LEAST_MS), None);
-        track.accept(6_000, STALE);
+        track.accept(6_000, source::NONE);
         assert_eq!((track.gauge(6_000), track.rate(6_000)), (None, None));
         track.accept(7_000, 5.0);
         assert_eq!((track.gauge(7_000), track.rate(7_000)), (Some(5.0), None));
@@ -217,9 +222,15 @@ mod tests {
     #[test]
     fn grids_show_gaps_as_gaps() {
         let grid = Grid { t0: 10, step_ms: 10, points: 6, look_back_ms: 25 };
-        let samples = [(0, 1.0), (9, 2.0), (10, 3.0), (21, 4.0), (30, STALE), (60, 5.0)];
+        let samples = [(0, 1.0), (9, 2.0), (10, 3.0), (21, 4.0), (30, source::NONE), (54, 5.0)];
         assert_eq!(grid.gauge(&samples), [Some(3.0), Some(3.0), None, None, None, Some(5.0)]);
         assert_eq!(grid.gauge(&[]), [None; 6]);
+        let late = [(0, 1.0), (11, 2.0), (29, 3.0)];
+        assert_eq!(
+            grid.gauge(&late),
+            [Some(1.0), Some(2.0), Some(3.0), None, None, None],
+            "the newest is not drawn out"
+        );
     }
 
     #[test]
@@ -230,12 +241,12 @@ mod tests {
             .to_vec();
         assert_eq!(
             grid.rate(&samples),
-            [None, Some(1.5), Some(1.0), Some(2.0), Some(2.0)],
+            [None, Some(1.5), Some(1.0), Some(2.0), None],
             "per second over two seconds; the fall from 3 to 0 is a reset"
         );
         // Slower samples than steps: the rate between the two last ones.
         let slow = [(0, 0.0), (3_000, 6.0), (6_000, 6.0)];
-        assert_eq!(grid.rate(&slow), [None, None, Some(2.0), Some(0.0), Some(0.0)]);
+        assert_eq!(grid.rate(&slow), [None, None, Some(2.0), Some(0.0), None]);
     }
 
     #[test]

@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn updates_are_dense_when_whole_and_say_when_times_differ() {
-        let stale = f64::from_bits(source::STALE_BITS);
+        let stale = source::NONE;
         assert_eq!(
             shown(&[(0, 9, 0.44), (1, 9, stale)], 2, 1),
             r#"{"op":"d","ch":7,"seq":3,"t":9,"v":[0.44,null]}"#
@@ -285,7 +285,7 @@ mod tests {
         let entry =
             Entry { i: 0, labels: vec![("a".to_owned(), "b\"".to_owned())], unit: Some("percent") };
         let columns = [
-            Column { times: None, values: vec![1.0, f64::from_bits(source::STALE_BITS)] },
+            Column { times: None, values: vec![1.0, source::NONE] },
             Column { times: Some(vec![0, 5]), values: vec![2.0, 3.0] },
         ];
         let snapshot = Snapshot {

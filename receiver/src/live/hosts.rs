@@ -36,7 +36,6 @@ const SERIES_PER_FAMILY_MAX: usize = 128_000;
 const SCRAPES_AT_ONCE: usize = 32;
 /// File systems of one server: beyond, they are containers' mounts.
 const FILESYSTEMS_MAX: usize = 64;
-const STALE: f64 = f64::from_bits(source::STALE_BITS);
 
 /// Which servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -302,7 +301,7 @@ impl Hosts {
             .map(|(i, output)| Point { i, t, v: output.shown(&parts) })
             .collect();
         if matches!(self.scope, Scope::One { .. }) {
-            let shown = |value: Option<f64>| value.map_or(STALE, derive::rounded);
+            let shown = |value: Option<f64>| value.map_or(source::NONE, derive::rounded);
             for (at, mount) in host.mounts.iter().enumerate() {
                 points.push(Point {
                     i: mount.base,

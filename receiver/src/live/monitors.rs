@@ -25,7 +25,6 @@ const MONITORS_MAX: usize = 2_000;
 const CHECKS_MAX: usize = 60;
 /// Checks of one monitor that are shown of one flush; more come only when somebody catches up.
 const CHECKS_AT_ONCE: usize = 32;
-const STALE: f64 = f64::from_bits(source::STALE_BITS);
 
 const FIELDS: [Field; 5] = [
     Field { name: "success", unit: "bool" },
@@ -230,7 +229,7 @@ impl Engine for Monitors {
 }
 
 fn shown(value: f64) -> f64 {
-    if value.is_finite() { value } else { STALE }
+    if value.is_finite() { value } else { source::NONE }
 }
 
 /// The last checks of every monitor.

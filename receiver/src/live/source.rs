@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use promql::model::{Labels, Matcher};
+use proto::remote_write::STALE_MARKER_BITS;
+
+pub(super) use proto::remote_write::is_stale;
 
 pub use crate::storage::commit::Committed;
 use crate::{model::SeriesId, storage::Reader};
@@ -33,13 +36,8 @@ pub trait Source: Send + Sync + 'static {
     fn series_generation(&self) -> u64;
 }
 
-/// The bits of the NaN by which a scraper says that a series has ended.
-pub const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
-
-/// Whether a value is the stale marker. Every other NaN is an ordinary value.
-pub fn is_stale(value: f64) -> bool {
-    value.to_bits() == STALE_BITS
-}
+/// "No value": the stale marker, which clients see as `null`.
+pub(super) const NONE: f64 = f64::from_bits(STALE_MARKER_BITS);
 
 impl Source for Reader {
     fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {

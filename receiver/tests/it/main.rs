@@ -2,10 +2,12 @@
 //! Live updates and the console need none.
 
 mod console_assets;
+mod console_browser;
 mod console_tokens;
 mod harness;
 mod live;
 mod live_socket;
+mod live_store;
 mod managed;
 mod sql;
 mod write;

@@ -7,9 +7,9 @@ use super::{
         derive::{self, Grid},
         engine::{Loader, Reach},
         frame::Column,
-        source::Sample,
+        source::{self, Sample},
     },
-    Hosts, STALE, Scope,
+    Hosts, Scope,
     family::Part,
     output::{Output, Parts},
 };
@@ -136,7 +136,7 @@ impl Loader for Past {
                 columns.push((
                     *i,
                     column(&|parts| {
-                        parts.filesystem_used_percent(at).map_or(STALE, derive::rounded)
+                        parts.filesystem_used_percent(at).map_or(source::NONE, derive::rounded)
                     }),
                 ));
             }

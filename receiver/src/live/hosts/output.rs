@@ -1,8 +1,7 @@
 //! From the parts of one server at one time to what is shown of it.
 
 use super::{
-    super::{derive, frame::Field},
-    STALE,
+    super::{derive, frame::Field, source},
     family::Part,
 };
 
@@ -118,7 +117,7 @@ impl Output {
     /// The value as clients get it: the stale marker where there is none.
     pub(super) fn shown(&self, parts: &Parts) -> f64 {
         match (self.value)(parts) {
-            None => STALE,
+            None => source::NONE,
             // A point in time needs all its digits.
             Some(value) if self.field.unit == "seconds" => value,
             Some(value) => derive::rounded(value),

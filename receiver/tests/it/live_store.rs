@@ -1,0 +1,72 @@
+//! Live updates of what really went into PostgreSQL: the promise that a subscriber sees a sample within a second of its
+//! acknowledgement, and that a snapshot knows what was committed before.
+
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use receiver::live::{Action, Session};
+use serde_json::{Value, json};
+
+use crate::harness::{TestReceiver, now, series};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Client(Session);
+
+impl Client {
+    async fn read(&mut self) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.0.next(Instant::now()) {
+                Action::Send(text) => return serde_json::from_slice(&text).unwrap(),
+                Action::Close(close, _) => panic!("closed: {close:?}"),
+                Action::Wait(_) => {
+                    let woken = tokio::time::timeout_at(deadline.into(), self.0.woken()).await;
+                    woken.expect("nothing came");
+                }
+            }
+        }
+    }
+
+    async fn send(&mut self, request: Value) {
+        if let Some(work) = self.0.handle(&request.to_string()) {
+            self.0.done(work.await);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_sees_a_sample_within_a_second_of_its_acknowledgement() {
+    let test = TestReceiver::open().await;
+    let start = now() - 60_000;
+    let write = |n: i64| {
+        let labels = [("__name__", "node_load1"), ("instance", "a:1")];
+        test.write(vec![series(&labels, &[(start + n * 1_000, n as f64)])])
+    };
+    for n in 0..3 {
+        assert_eq!(write(n).await.0, StatusCode::NO_CONTENT);
+    }
+    let mut client = Client(Session::open(test.receiver.hub()).unwrap());
+    assert_eq!(client.read().await["op"], "hello");
+    client.send(json!({"op": "sub", "id": 1, "match": ["node_load1"], "range": "5m"})).await;
+    assert_eq!(client.read().await["op"], "ok");
+    let snap = client.read().await;
+    assert_eq!(snap["cols"], json!([[0.0, 1.0, 2.0]]), "{snap}");
+    for n in 3..13 {
+        assert_eq!(write(n).await.0, StatusCode::NO_CONTENT);
+        let acknowledged = Instant::now();
+        let update = client.read().await;
+        assert_eq!((&update["t"], &update["v"]), (&json!(start + n * 1_000), &json!([n as f64])));
+        assert!(acknowledged.elapsed() < Duration::from_secs(1), "{:?}", acknowledged.elapsed());
+    }
+    // A series that nobody knew before.
+    let labels = [("__name__", "node_load1"), ("instance", "b:1")];
+    let written = test.write(vec![series(&labels, &[(start, 7.0)])]).await;
+    assert_eq!(written.0, StatusCode::NO_CONTENT);
+    let acknowledged = Instant::now();
+    assert_eq!(client.read().await["add"][0]["m"]["instance"], "b:1");
+    assert_eq!(client.read().await["v"], json!([7.0]));
+    assert!(acknowledged.elapsed() < Duration::from_secs(1), "{:?}", acknowledged.elapsed());
+    drop(client);
+    test.close().await;
+}
