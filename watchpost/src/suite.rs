@@ -14,7 +14,7 @@ use anyhow::Context;
 use blackbox::Blackbox;
 use exporter::Exporter;
 use receiver::{Closing, Receiver, db::managed::ManagedConfig};
-use service::{Shutdown, web};
+use service::Shutdown;
 use tracing::info;
 
 pub use self::{args::Args, ports::Addresses};
@@ -76,11 +76,11 @@ impl Suite {
         let addresses = ports.addresses();
         let mut core = Stage::default();
         let pages = receiver.router(core.stop_token());
-        core.serve(ports.receiver, pages, ports.web);
+        core.serve(ports.receiver, pages, ports.web.clone());
 
         let mut edges = Stage::default();
-        edges.serve(ports.exporter, exporter.router(), web::Config::default());
-        edges.serve(ports.blackbox, blackbox.router(None), web::Config::default());
+        edges.serve(ports.exporter, exporter.router(), ports.web.clone());
+        edges.serve(ports.blackbox, blackbox.router(None), ports.web);
         let jobs = jobs::all(args, &addresses, exporter, &blackbox);
         let feed_metrics = receiver.metrics().register(FeedMetrics::register);
         let (ingest, stop) = (receiver.ingest().clone(), edges.stop_token().clone());

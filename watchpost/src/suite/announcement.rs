@@ -22,8 +22,8 @@ fn text(suite: &Suite) -> String {
          Stop it with Ctrl-C.\n",
         env!("CARGO_PKG_VERSION"),
         urls(scheme, &addresses.receiver, "/"),
-        urls("http", &addresses.exporter, "/metrics"),
-        urls("http", &addresses.blackbox, "/"),
+        urls(scheme, &addresses.exporter, "/metrics"),
+        urls(scheme, &addresses.blackbox, "/"),
         suite.database.describe(&suite.folder),
     )
 }

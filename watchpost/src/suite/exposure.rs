@@ -4,17 +4,18 @@ use std::net::SocketAddr;
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "on {address} everybody on the network could read and write: name users in a --web.config.file (basic_auth_users), or listen on 127.0.0.1"
+    "on {address} everybody on the network could {could}: name users in a --web.config.file (basic_auth_users), or listen on 127.0.0.1"
 )]
 pub(super) struct Exposed {
     address: SocketAddr,
+    could: &'static str,
 }
 
-/// Refuses an address that others can reach while nobody is asked for a password.
-pub(super) fn check(addresses: &[SocketAddr], asks_for_credentials: bool) -> Result<(), Exposed> {
+/// Refuses addresses that others can reach while nobody is asked for a password. `could` is what they could do there.
+pub(super) fn check(addresses: &[SocketAddr], could: &'static str) -> Result<(), Exposed> {
     match addresses.iter().find(|address| !address.ip().is_loopback()) {
-        Some(address) if !asks_for_credentials => Err(Exposed { address: *address }),
-        _ => Ok(()),
+        Some(address) => Err(Exposed { address: *address, could }),
+        None => Ok(()),
     }
 }
 
@@ -24,11 +25,13 @@ mod tests {
 
     #[test]
     fn only_loopback_is_open() {
-        let parse = |text: &str| vec![text.parse().unwrap()];
-        assert!(check(&parse("127.0.0.1:9201"), false).is_ok());
-        assert!(check(&parse("[::1]:9201"), false).is_ok());
-        assert!(check(&parse("0.0.0.0:9201"), true).is_ok());
-        let text = check(&parse("0.0.0.0:9201"), false).unwrap_err().to_string();
-        assert!(text.contains("--web.config.file"), "{text}");
+        let check = |text: &str| check(&[text.parse().unwrap()], "read and write");
+        assert!(check("127.0.0.1:9201").is_ok());
+        assert!(check("[::1]:9201").is_ok());
+        let text = check("0.0.0.0:9201").unwrap_err().to_string();
+        assert!(
+            text.contains("could read and write") && text.contains("--web.config.file"),
+            "{text}"
+        );
     }
 }

@@ -13,9 +13,9 @@ pub struct Addresses {
     pub receiver: Vec<SocketAddr>,
     pub exporter: Vec<SocketAddr>,
     pub blackbox: Vec<SocketAddr>,
-    /// Whether the receiver speaks TLS.
+    /// Whether they speak TLS.
     pub is_tls: bool,
-    /// Whether the receiver asks who somebody is.
+    /// Whether they ask who somebody is.
     pub asks_for_credentials: bool,
 }
 
@@ -31,9 +31,13 @@ impl Ports {
     pub(super) fn bind(args: &Args) -> anyhow::Result<Self> {
         let web = args.web.config()?;
         let receiver = args.web.bind("127.0.0.1:9201")?;
-        exposure::check(&addresses(&receiver), web.asks_for_credentials())?;
         let exporter = bind_for("--exporter.listen-address", &args.exporter_listen_address)?;
         let blackbox = bind_for("--blackbox.listen-address", &args.blackbox_listen_address)?;
+        // The exporter's page only shows; it is open everywhere, as node_exporter is.
+        if !web.asks_for_credentials() {
+            exposure::check(&addresses(&receiver), "read and write")?;
+            exposure::check(&addresses(&blackbox), "let this machine send requests")?;
+        }
         Ok(Self { receiver, exporter, blackbox, web })
     }
 

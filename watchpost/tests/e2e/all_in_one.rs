@@ -204,9 +204,16 @@ async fn the_same_folder_twice_is_refused() {
 #[tokio::test]
 async fn the_network_is_not_let_in_without_a_password() {
     let folder = testing::folder();
-    let mut command = watchpost();
-    command.arg("--storage.path").arg(folder.path().join("storage"));
-    command.args(["--web.listen-address", "0.0.0.0:0"]);
-    let line = refusal(folder.path(), command).await;
-    assert!(line.contains("--web.config.file"), "{line}");
+    for (flag, could) in
+        [("--web.listen-address", "read and write"), ("--blackbox.listen-address", "send requests")]
+    {
+        let mut command = watchpost();
+        command.arg("--storage.path").arg(folder.path().join("storage"));
+        for other in ["--web.listen-address", "--blackbox.listen-address"] {
+            command.args([other, if other == flag { "0.0.0.0:0" } else { "127.0.0.1:0" }]);
+        }
+        command.args(["--exporter.listen-address", "127.0.0.1:0"]);
+        let line = refusal(folder.path(), command).await;
+        assert!(line.contains(could) && line.contains("--web.config.file"), "{line}");
+    }
 }

@@ -21,8 +21,13 @@ pub(crate) fn flow_time() -> Duration {
     Duration::from_secs(seconds.unwrap_or(20))
 }
 
-/// Where a tool is, or a loud word that the test is skipped without it.
+/// Where a tool is, or a loud word that the test is skipped without it. `WATCHPOST_E2E_<NAME>`, by the first name, says
+/// which of several to take, such as another Prometheus.
 pub(crate) fn find_tool(names: &[&str]) -> Option<PathBuf> {
+    let variable = format!("WATCHPOST_E2E_{}", names[0].to_uppercase().replace('-', "_"));
+    if let Some(given) = env::var_os(variable) {
+        return Some(given.into());
+    }
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path)
         .flat_map(|dir| names.iter().map(move |name| dir.join(name)))
