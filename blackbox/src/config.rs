@@ -5,7 +5,9 @@
 
 mod client;
 mod dns;
+mod grpc;
 mod http;
+mod icmp;
 mod pattern;
 mod stream;
 mod tls;
@@ -23,7 +25,9 @@ use service::config::ConfigError;
 pub use self::{
     client::{Authorization, BasicAuth, ClientConfig, HeaderValues, OAuth2Config},
     dns::{DnsConfig, QueryClass, QueryType, RecordRules, Transport},
+    grpc::GrpcConfig,
     http::{Compression, HeaderMatcher, HttpConfig},
+    icmp::IcmpConfig,
     pattern::Pattern,
     stream::{QueryResponse, TcpConfig, UnixConfig},
     tls::{TlsConfig, TlsVersion},
@@ -55,6 +59,10 @@ pub struct Module {
     pub tcp: TcpConfig,
     #[serde(default, deserialize_with = "or_default")]
     pub unix: UnixConfig,
+    #[serde(default, deserialize_with = "or_default")]
+    pub icmp: IcmpConfig,
+    #[serde(default, deserialize_with = "or_default")]
+    pub grpc: GrpcConfig,
     /// There is no sensible default, for a query needs a name.
     #[serde(default, skip_serializing_if = "is_default")]
     pub dns: Option<DnsConfig>,
@@ -68,10 +76,12 @@ pub enum Prober {
     Tcp,
     Unix,
     Dns,
+    Icmp,
+    Grpc,
 }
 
 impl Prober {
-    const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Unix, Self::Dns];
+    const ALL: [Self; 6] = [Self::Http, Self::Tcp, Self::Unix, Self::Dns, Self::Icmp, Self::Grpc];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -79,6 +89,8 @@ impl Prober {
             Self::Tcp => "tcp",
             Self::Unix => "unix",
             Self::Dns => "dns",
+            Self::Icmp => "icmp",
+            Self::Grpc => "grpc",
         }
     }
 }
@@ -144,6 +156,8 @@ impl Module {
         self.http.check()?;
         self.tcp.check()?;
         self.unix.check()?;
+        self.icmp.check()?;
+        self.grpc.check()?;
         match &self.dns {
             Some(dns) => dns.check(),
             None if self.prober == Prober::Dns => {

@@ -118,6 +118,12 @@ reasons! {
     HeaderRegex = "header_regex",
     /// The body breaks a rule.
     BodyRegex = "body_regex",
+    /// This system or this build cannot probe like that.
+    Unsupported = "unsupported",
+    /// The service says that it does not serve.
+    NotServing = "not_serving",
+    /// The call ended with another status than `OK`.
+    GrpcStatus = "grpc_status",
     /// Not one of the valid response codes.
     Rcode = "rcode",
     /// A record of the answer breaks a rule.

@@ -1,7 +1,9 @@
 //! One probe from beginning to end: a module, a target, a deadline, an outcome.
 
 pub(crate) mod dns;
+mod grpc;
 pub(crate) mod http;
+mod icmp;
 mod stream;
 mod timeline;
 
@@ -110,6 +112,16 @@ pub(crate) async fn run(job: &Job<'_>) -> Outcome {
             let mut facts = dns::Facts::default();
             let config = job.module.dns.clone().unwrap_or_default();
             let result = within(deadline, dns::probe(&config, &ctx, &mut facts)).await;
+            finish(result, &facts, &mut metrics)
+        }
+        Prober::Icmp => {
+            let mut facts = icmp::Facts::default();
+            let result = within(deadline, icmp::probe(&job.module.icmp, &ctx, &mut facts)).await;
+            finish(result, &facts, &mut metrics)
+        }
+        Prober::Grpc => {
+            let mut facts = grpc::Facts::default();
+            let result = within(deadline, grpc::probe(&job.module.grpc, &ctx, &mut facts)).await;
             finish(result, &facts, &mut metrics)
         }
         Prober::Unix => {

@@ -10,6 +10,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use proto::exposition::{Exposition, Kind};
 
+pub(crate) use self::message::random_id;
 use self::{
     codes::RCODES,
     message::{Message, Question},
@@ -60,7 +61,7 @@ pub(super) async fn probe(
     let resolution = facts.resolution.insert(Resolution::default());
     let ip = dial::resolve(host, preference, ctx.guard, ctx.log, resolution).await?;
     let question = Question {
-        id: message::random_id(),
+        id: random_id(),
         name: name::to_wire(&config.query_name)
             .map_err(|why| Failure::new(Phase::Setup, Reason::Configuration, why))?,
         record_type: config.query_type.0.value,

@@ -28,6 +28,7 @@ pub(crate) enum Extras {
     Http,
     /// The end of the chain.
     Stream,
+    None,
 }
 
 impl TlsFacts {
@@ -73,12 +74,9 @@ impl TlsFacts {
             Kind::Gauge,
         )
         .sample(&[("version", self.version_name())], 1.0);
-        let latest = self.chain_ends.iter().max().map_or(GO_ZERO_TIME, |end| *end as f64);
-        out.gauge(
-            "probe_ssl_last_chain_expiry_timestamp_seconds",
-            "Returns last SSL chain expiry in timestamp",
-            latest,
-        );
+        if extras != Extras::None {
+            self.write_chain_end(out);
+        }
         if let Some(leaf) = self.peer.first() {
             out.family(
                 "probe_ssl_last_chain_info",
@@ -106,6 +104,15 @@ impl TlsFacts {
             )
             .sample(&[("cipher", &cipher_name(cipher))], 1.0);
         }
+    }
+
+    fn write_chain_end(&self, out: &mut Exposition) {
+        let latest = self.chain_ends.iter().max().map_or(GO_ZERO_TIME, |end| *end as f64);
+        out.gauge(
+            "probe_ssl_last_chain_expiry_timestamp_seconds",
+            "Returns last SSL chain expiry in timestamp",
+            latest,
+        );
     }
 
     /// Families of our own: what every certificate says, also when the handshake ended at it.

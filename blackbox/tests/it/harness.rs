@@ -75,6 +75,12 @@ impl Samples {
         Self { values, text: text.to_owned() }
     }
 
+    /// The same without one family.
+    pub(crate) fn without(&self, family: &str) -> Self {
+        let kept: Vec<&str> = self.text.lines().filter(|line| !line.contains(family)).collect();
+        Self::read(&kept.join("\n"))
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, series: &str) -> f64 {
         match self.values.get(series) {

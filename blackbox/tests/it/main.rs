@@ -1,9 +1,11 @@
 //! The prober from outside: over HTTP, against servers that each test starts on a port of its own.
 
 mod dns;
+mod grpc;
 mod harness;
 mod hostile;
 mod http;
+mod icmp;
 mod pages;
 mod reference;
 mod tcp;

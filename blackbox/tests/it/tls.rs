@@ -123,6 +123,28 @@ async fn serve_tls(acceptor: TlsAcceptor) -> SocketAddr {
     address
 }
 
+/// The health service of the grpc tests, over TLS.
+pub(crate) async fn grpc_server(identity: &Identity) -> SocketAddr {
+    let acceptor = acceptor(identity, &["h2"]);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(tls) = acceptor.accept(stream).await else { return };
+                let io = hyper_util::rt::TokioIo::new(tls);
+                let executor = hyper_util::rt::TokioExecutor::new();
+                let service = hyper::service::service_fn(super::grpc::health);
+                let _ = hyper::server::conn::http2::Builder::new(executor)
+                    .serve_connection(io, service)
+                    .await;
+            });
+        }
+    });
+    address
+}
+
 /// A server that speaks plainly until `STARTTLS`, and then answers each line with `secret` before it.
 pub(crate) async fn starttls_server(identity: &Identity) -> SocketAddr {
     let acceptor = acceptor(identity, &[]);

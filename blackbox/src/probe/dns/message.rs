@@ -30,7 +30,7 @@ pub(super) struct Message {
 }
 
 /// A number that others cannot guess.
-pub(super) fn random_id() -> u16 {
+pub(crate) fn random_id() -> u16 {
     RandomState::new().hash_one(0) as u16
 }
 
