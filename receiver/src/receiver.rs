@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use service::{Health, Metrics, Shutdown, WebArgs};
-use tracing::info;
 
 use crate::{
     http,
@@ -31,8 +30,8 @@ pub struct Args {
     pub retention: Option<service::units::Span>,
 }
 
-/// Where the receiver listens unless told otherwise.
-pub const DEFAULT_ADDRESS: &str = ":9201";
+/// Where the receiver listens unless told otherwise: wider only with credentials.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
 
 /// What a receiver needs to open.
 #[derive(Clone, Debug)]
@@ -131,14 +130,15 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
             "no database: give --database-url (or DATABASE_URL), or run `watchpost`, which brings a PostgreSQL of its own"
         );
     };
-    let listeners = service::web::bind(&args.web.listen_address_or(DEFAULT_ADDRESS))?;
-    let web_config = service::web::Config::load(args.web.config_file.as_deref())?;
+    let web_config = args.web.config()?;
+    let listeners = args.web.bind(DEFAULT_ADDRESS)?;
+    if !web_config.asks_for_credentials() {
+        let addresses: Vec<_> = listeners.iter().map(service::web::Listener::address).collect();
+        service::web::exposure::check(&addresses, "read and write")?;
+    }
     let mut config = Config::new(database_url);
     config.storage.retention = args.retention.map(|span| span.0);
     let (receiver, closing) = Receiver::open(config).await?;
-    for listener in &listeners {
-        info!(address = %listener.address(), "listening on {}", listener.address());
-    }
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);
     closing.finished().await;

@@ -18,6 +18,7 @@
 //! | draining | 20 s, or as configured | less than the 30 s after which Kubernetes kills |
 
 mod client_cert;
+pub mod exposure;
 mod gate;
 mod limit;
 mod listen;

@@ -2,7 +2,6 @@
 
 mod announcement;
 mod args;
-mod exposure;
 mod folder;
 mod jobs;
 mod ports;

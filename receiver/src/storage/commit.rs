@@ -35,6 +35,9 @@ use crate::{
 const QUEUE_LEN: usize = 1024;
 /// Samples that wait for the committer: 64 MB of them. Beyond it senders are pushed back with 503.
 const QUEUED_SAMPLES_MAX: usize = 2 << 20;
+/// What the head may hold before senders are pushed back: it is flushed long before, unless the database takes batches
+/// but no blocks.
+const HEAD_BYTES_MAX: usize = 1 << 30;
 /// Samples of one batch: a row of a few megabytes at most.
 const BATCH_SAMPLES_MAX: usize = 256 << 10;
 
@@ -63,6 +66,7 @@ pub enum AppendError {
 pub struct Appender {
     queue: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
+    head: Head,
 }
 
 #[derive(Debug)]
@@ -80,6 +84,9 @@ impl Appender {
         }
         if samples.len() > QUEUED_SAMPLES_MAX {
             return Err(AppendError::TooManySamples);
+        }
+        if self.head.n_bytes() > HEAD_BYTES_MAX {
+            return Err(AppendError::Overloaded);
         }
         let room = Arc::clone(&self.room);
         let permit = room
@@ -124,8 +131,9 @@ impl Committer {
     /// Starts the committer. It ends when every [`Appender`] is gone and all that they sent is answered.
     pub fn start(self) -> (Appender, JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
+        let head = self.head.clone();
         let task = tokio::spawn(self.run(requests));
-        (Appender { queue, room: Arc::new(Semaphore::new(QUEUED_SAMPLES_MAX)) }, task)
+        (Appender { queue, room: Arc::new(Semaphore::new(QUEUED_SAMPLES_MAX)), head }, task)
     }
 
     async fn run(self, mut requests: mpsc::Receiver<Request>) {

@@ -32,6 +32,8 @@ pub struct Head(Arc<RwLock<State>>);
 #[derive(Debug, Default)]
 struct State {
     runs: Vec<Arc<Run>>,
+    /// The size of all batches held, in bytes.
+    n_bytes: usize,
     /// The newest committed sample of each series, by its position in the catalogue.
     latest: Vec<Sample>,
 }
@@ -54,6 +56,7 @@ impl Head {
                 state.latest[at] = sample;
             }
         }
+        state.n_bytes += run.batch.n_bytes();
         state.runs.push(Arc::new(run));
     }
 
@@ -61,6 +64,7 @@ impl Head {
     pub fn forget(&self, writer: i32, seq: i64) {
         let mut state = self.0.write().expect("no holder panics");
         state.runs.retain(|run| run.writer != writer || run.seq > seq);
+        state.n_bytes = state.runs.iter().map(|run| run.batch.n_bytes()).sum();
     }
 
     /// The batches held now, oldest first.
@@ -70,7 +74,7 @@ impl Head {
 
     /// The size of all batches held, in bytes.
     pub fn n_bytes(&self) -> usize {
-        self.0.read().expect("no holder panics").runs.iter().map(|run| run.batch.n_bytes()).sum()
+        self.0.read().expect("no holder panics").n_bytes
     }
 
     pub fn latest(&self, position: Position) -> Option<Sample> {

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
-use service::web;
+use service::web::{self, exposure};
 
-use super::{Args, exposure};
+use super::Args;
 
 /// Where each part listens.
 #[derive(Clone, Debug)]

@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 
+/// An address that others can reach, where they could do what they should not.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "on {address} everybody on the network could {could}: name users in a --web.config.file (basic_auth_users), or listen on 127.0.0.1"
 )]
-pub(super) struct Exposed {
-    address: SocketAddr,
-    could: &'static str,
+pub struct Exposed {
+    pub address: SocketAddr,
+    pub could: &'static str,
 }
 
 /// Refuses addresses that others can reach while nobody is asked for a password. `could` is what they could do there.
-pub(super) fn check(addresses: &[SocketAddr], could: &'static str) -> Result<(), Exposed> {
+pub fn check(addresses: &[SocketAddr], could: &'static str) -> Result<(), Exposed> {
     match addresses.iter().find(|address| !address.ip().is_loopback()) {
         Some(address) => Err(Exposed { address: *address, could }),
         None => Ok(()),
