@@ -2,7 +2,7 @@
 
 use clap::{Args as _, FromArgMatches};
 use service::{Shutdown, WebArgs, units::Span, web};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::{Exporter, Options, Paths, Selection};
 
@@ -63,15 +63,11 @@ impl Default for Config {
 
 /// Serves until `shutdown` fires.
 pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
-    let web_config = web::Config::load(args.web.config_file.as_deref())?;
+    let web_config = args.web.config()?;
     let exporter = Exporter::new(&args.config)?;
-    let listeners = web::bind(&args.web.listen_address_or(LISTEN_ADDRESS))?;
+    let listeners = args.web.bind(LISTEN_ADDRESS)?;
     for flag in args.config.selection.ignored() {
         warn!(flag, "--{flag} is accepted for compatibility and changes nothing");
-    }
-    for listener in &listeners {
-        let address = listener.address();
-        info!(%address, "listening on {address}");
     }
     web::serve(listeners, exporter.router(), web_config, shutdown).await
 }

@@ -353,8 +353,13 @@ impl Slot {
         match failure {
             _ if !changed => {}
             None => info!(collector = name, "collector {name} works again"),
-            Some(Failure::NoData) => {
+            // The latter was told at the start.
+            Some(Failure::NoData | Failure::NotBuilt) => {
                 debug!(collector = name, "collector {name}: {}", explain());
+            }
+            // Usual for an exporter without privileges, as it should be run.
+            Some(Failure::Permission) => {
+                info!(collector = name, "collector {name}: {}", explain());
             }
             Some(_) => warn!(collector = name, "collector {name}: {}", explain()),
         }
