@@ -94,7 +94,7 @@ function Totals({ rows }) {
     <${Kpi} label="Monitors up" note=${counts.crit ? `${counts.crit} down` : "All well"}>${counts.up + counts.warn}<span class="unit">/${counts.total}</span><//>
     <${Kpi} label="Median latency" note="Of the last check of each"><${Quantity} shown=${latency(median)} /><//>
     <${Kpi} label="Slowest" note=${host(slowest)}><${Quantity} shown=${latency(slowest?.now.value.values.duration)} /><//>
-    <${Kpi} label="Next certificate to expire" note=${host(expiring?.row)}><${Quantity} shown=${expiring ? { number: String(Math.max(0, Math.floor(expiring.days))), unit: "d" } : null} /><//>
+    <${Kpi} label="Next certificate" note=${host(expiring?.row)}><${Quantity} shown=${expiring ? { number: String(Math.max(0, Math.floor(expiring.days))), unit: "d" } : null} /><//>
   </div>`;
 }
 

@@ -20,7 +20,7 @@ const COLUMNS = [
   { id: "name", name: "Server", sort: name },
   { id: "cpu", name: "CPU", sort: value("cpu"), downFirst: true },
   { id: "memory", name: "Memory", sort: value("memory"), downFirst: true },
-  { id: "disk", name: "Disk (fullest)", sort: value("disk"), downFirst: true },
+  { id: "disk", name: "Fullest disk", sort: value("disk"), downFirst: true },
   { id: "load", name: "Load 5m", kind: "right", sort: value("load5"), downFirst: true },
   { id: "network", name: "Network", kind: "right", sort: traffic, downFirst: true },
   { id: "spark", name: "CPU, last 30 min" },

@@ -1,4 +1,4 @@
-//! The console in a real browser, driven over the DevTools protocol: pages appear, values move by themselves, and the
+//! The console in a real browser, driven over its debugging protocol: pages appear, values move by themselves, and the
 //! browser has nothing to complain about — no exception, no error, no violation of the policy.
 //!
 //! Needs a Chromium on this machine; without one the test says so and checks nothing.
