@@ -148,10 +148,6 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         let every = Duration::from_secs(args.auto_reload_interval);
         tokio::spawn(reload_on_change(reload.clone(), path, every, shutdown.clone()));
     }
-    for listener in &listeners {
-        let address = listener.address();
-        info!(%address, "listening on {address}");
-    }
     let router = web::router(&blackbox, health, Some(reload), &external);
     service::web::serve(listeners, router, web_config, shutdown).await
 }

@@ -3,11 +3,14 @@
 //! <https://github.com/prometheus/blackbox_exporter/blob/master/CONFIGURATION.md> describes it. Unknown keys are
 //! errors; what is not written has the defaults written here, which are also what `/config` shows.
 
+mod cel;
 mod client;
 mod dns;
 mod grpc;
 mod http;
 mod icmp;
+mod json;
+mod module;
 mod pattern;
 mod stream;
 mod tls;
@@ -23,11 +26,13 @@ pub use service::Secret;
 use service::config::ConfigError;
 
 pub use self::{
+    cel::CelProgram,
     client::{Authorization, BasicAuth, ClientConfig, HeaderValues, OAuth2Config},
     dns::{DnsConfig, QueryClass, QueryType, RecordRules, Transport},
     grpc::GrpcConfig,
     http::{Compression, HeaderMatcher, HttpConfig},
     icmp::IcmpConfig,
+    json::{JsonBody, JsonConfig, JsonMetric, MetricType, ValueType},
     pattern::Pattern,
     stream::{QueryResponse, TcpConfig, UnixConfig},
     tls::{TlsConfig, TlsVersion},
@@ -47,24 +52,21 @@ pub struct Config {
 
 /// How to probe; the target comes with each request.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "module::Yaml")]
 pub struct Module {
     pub prober: Prober,
     /// Longest time for one probe; the scrape's own time-out counts where it is shorter. Zero: only that one counts.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub timeout: GoDuration,
-    #[serde(default, deserialize_with = "or_default")]
     pub http: HttpConfig,
-    #[serde(default, deserialize_with = "or_default")]
     pub tcp: TcpConfig,
-    #[serde(default, deserialize_with = "or_default")]
     pub unix: UnixConfig,
-    #[serde(default, deserialize_with = "or_default")]
     pub icmp: IcmpConfig,
-    #[serde(default, deserialize_with = "or_default")]
     pub grpc: GrpcConfig,
+    #[serde(skip_serializing_if = "is_default")]
+    pub json: JsonConfig,
     /// There is no sensible default, for a query needs a name.
-    #[serde(default, skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_default")]
     pub dns: Option<DnsConfig>,
 }
 
@@ -78,10 +80,12 @@ pub enum Prober {
     Dns,
     Icmp,
     Grpc,
+    Json,
 }
 
 impl Prober {
-    const ALL: [Self; 6] = [Self::Http, Self::Tcp, Self::Unix, Self::Dns, Self::Icmp, Self::Grpc];
+    const ALL: [Self; 7] =
+        [Self::Http, Self::Tcp, Self::Unix, Self::Dns, Self::Icmp, Self::Grpc, Self::Json];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -91,6 +95,7 @@ impl Prober {
             Self::Dns => "dns",
             Self::Icmp => "icmp",
             Self::Grpc => "grpc",
+            Self::Json => "json",
         }
     }
 }
@@ -110,6 +115,8 @@ impl<'de> Deserialize<'de> for Prober {
 
 /// The modules that exist where nobody wrote a `blackbox.yml`.
 const BUILT_IN: &str = include_str!("config/built_in.yml");
+/// Modules for services that speak JSON, which are built in as well.
+const CONNECTORS: &str = include_str!("config/connectors.yml");
 
 impl Config {
     /// Reads and checks a file.
@@ -126,7 +133,10 @@ impl Config {
 
     /// `http_2xx` and the other modules that everybody has.
     pub fn built_in() -> Self {
-        Self::parse(BUILT_IN, Path::new("built-in")).expect("a test loads it")
+        let mut all = Self::parse(BUILT_IN, Path::new("built-in")).expect("a test loads it");
+        let connectors = Self::parse(CONNECTORS, Path::new("built-in")).expect("a test loads it");
+        all.modules.extend(connectors.modules);
+        all
     }
 
     /// The file as `/config` shows it: all defaults filled in, all secrets hidden.
@@ -158,6 +168,10 @@ impl Module {
         self.unix.check()?;
         self.icmp.check()?;
         self.grpc.check()?;
+        self.json.check()?;
+        if self.prober == Prober::Json && self.json.metrics.is_empty() {
+            return Err("a json module needs metrics".to_owned());
+        }
         match &self.dns {
             Some(dns) => dns.check(),
             None if self.prober == Prober::Dns => {

@@ -132,6 +132,10 @@ reasons! {
     ExpectRegex = "expect_regex",
     /// The bytes of the answer are not what was expected.
     ExpectBytes = "expect_bytes",
+    /// The body breaks a rule written in CEL.
+    BodyCel = "body_cel",
+    /// The body is not JSON, or not the JSON that is needed.
+    Json = "json",
     /// The body is larger than allowed.
     BodySize = "body_size",
     /// The body cannot be decoded.

@@ -26,10 +26,13 @@ pub mod config;
 mod dial;
 mod failure;
 mod history;
+mod json_path;
 mod log;
 mod oauth2;
+mod once;
 mod own_metrics;
 mod probe;
+pub mod scheduler;
 mod secret_file;
 mod tls;
 mod web;
@@ -42,5 +45,6 @@ pub use self::{
     dial::{Cidr, CidrError, Guard},
     failure::{Failure, Phase, Reason},
     log::Level,
+    once::{OnceArgs, Output, once},
     probe::{Outcome, Params},
 };

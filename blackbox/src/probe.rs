@@ -4,6 +4,7 @@ pub(crate) mod dns;
 mod grpc;
 pub(crate) mod http;
 mod icmp;
+pub(crate) mod json;
 mod stream;
 mod timeline;
 
@@ -122,6 +123,11 @@ pub(crate) async fn run(job: &Job<'_>) -> Outcome {
         Prober::Grpc => {
             let mut facts = grpc::Facts::default();
             let result = within(deadline, grpc::probe(&job.module.grpc, &ctx, &mut facts)).await;
+            finish(result, &facts, &mut metrics)
+        }
+        Prober::Json => {
+            let mut facts = json::Facts::default();
+            let result = within(deadline, json::probe(&job.module.json, &ctx, &mut facts)).await;
             finish(result, &facts, &mut metrics)
         }
         Prober::Unix => {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Authorization, Base2Bytes, BasicAuth, ClientConfig, HeaderValues, OAuth2Config, Pattern,
-    Secret, TlsConfig, client, is_default, or_default,
+    Authorization, Base2Bytes, BasicAuth, CelProgram, ClientConfig, HeaderValues, OAuth2Config,
+    Pattern, Secret, TlsConfig, client, is_default, or_default,
 };
 use crate::dial::Family;
 
@@ -32,6 +32,11 @@ pub struct HttpConfig {
     pub fail_if_body_matches_regexp: Vec<Pattern>,
     #[serde(skip_serializing_if = "is_default")]
     pub fail_if_body_not_matches_regexp: Vec<Pattern>,
+    /// Rules in CEL about a body of JSON, which is their variable `body`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_body_json_matches_cel: Option<CelProgram>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub fail_if_body_json_not_matches_cel: Option<CelProgram>,
     #[serde(skip_serializing_if = "is_default")]
     pub fail_if_header_matches: Vec<HeaderMatcher>,
     #[serde(skip_serializing_if = "is_default")]
@@ -125,6 +130,12 @@ impl HttpConfig {
     pub(crate) fn reads_body(&self) -> bool {
         !self.fail_if_body_matches_regexp.is_empty()
             || !self.fail_if_body_not_matches_regexp.is_empty()
+            || self.has_cel()
+    }
+
+    pub(crate) fn has_cel(&self) -> bool {
+        self.fail_if_body_json_matches_cel.is_some()
+            || self.fail_if_body_json_not_matches_cel.is_some()
     }
 }
 
@@ -176,6 +187,8 @@ struct Yaml {
     headers: BTreeMap<String, String>,
     fail_if_body_matches_regexp: Vec<Pattern>,
     fail_if_body_not_matches_regexp: Vec<Pattern>,
+    fail_if_body_json_matches_cel: Option<CelProgram>,
+    fail_if_body_json_not_matches_cel: Option<CelProgram>,
     fail_if_header_matches: Vec<HeaderMatcher>,
     fail_if_header_not_matches: Vec<HeaderMatcher>,
     body: String,
@@ -215,6 +228,8 @@ impl Default for Yaml {
             headers: BTreeMap::new(),
             fail_if_body_matches_regexp: Vec::new(),
             fail_if_body_not_matches_regexp: Vec::new(),
+            fail_if_body_json_matches_cel: None,
+            fail_if_body_json_not_matches_cel: None,
             fail_if_header_matches: Vec::new(),
             fail_if_header_not_matches: Vec::new(),
             body: String::new(),
@@ -253,6 +268,8 @@ impl From<Yaml> for HttpConfig {
             headers: yaml.headers,
             fail_if_body_matches_regexp: yaml.fail_if_body_matches_regexp,
             fail_if_body_not_matches_regexp: yaml.fail_if_body_not_matches_regexp,
+            fail_if_body_json_matches_cel: yaml.fail_if_body_json_matches_cel,
+            fail_if_body_json_not_matches_cel: yaml.fail_if_body_json_not_matches_cel,
             fail_if_header_matches: yaml.fail_if_header_matches,
             fail_if_header_not_matches: yaml.fail_if_header_not_matches,
             body: yaml.body,

@@ -49,6 +49,9 @@ fn good_files() {
         &http(
             "      fail_if_header_matches: [{header: X, regexp: \"a\\\\d\", allow_missing: true}]\n",
         ),
+        "modules: {m: {prober: dns, dns: {query_name: example.com, transport_protocol: tcp, dns_over_tls: true}}}",
+        "modules: {m: {metrics: [{name: a, path: \"{.a}\"}]}}",
+        "modules: {m: {prober: grpc}, n: {prober: icmp, icmp: }, o: {prober: unix}}",
         "modules:\n  a: &a\n    prober: http\n    http: {method: HEAD}\n  b: *a\n",
     ] {
         if let Err(err) = parse(yaml) {
@@ -106,6 +109,59 @@ fn wrong_files_say_why() {
         (&http("      tls_config: {cert_file: a}\n"), "exactly one of key or key_file"),
         (&http("      oauth2: {token_url: http://x/}\n"), "oauth2 client_id must be configured"),
         (&http("      method: \"G T\"\n"), "cannot be sent"),
+        ("modules: {m: {prober: dns}}", "query name must be set for DNS module"),
+        (
+            "modules: {m: {prober: dns, dns: {query_type: A}}}",
+            "query name must be set for DNS module",
+        ),
+        (
+            "modules: {m: {prober: dns, dns: {query_name: a, query_class: X}}}",
+            "query class 'X' is not valid",
+        ),
+        (
+            "modules: {m: {prober: dns, dns: {query_name: a, query_type: X}}}",
+            "query type 'X' is not valid",
+        ),
+        (
+            "modules: {m: {prober: dns, dns: {query_name: a, dns_over_tls: true}}}",
+            "dns_over_tls needs transport_protocol: tcp",
+        ),
+        (
+            "modules: {m: {prober: dns, dns: {query_name: a, valid_rcodes: [OK]}}}",
+            "'OK' is not a response code",
+        ),
+        ("modules: {m: {prober: icmp, icmp: {ttl: -1}}}", "\"ttl\" cannot be negative"),
+        ("modules: {m: {prober: icmp, icmp: {ttl: 256}}}", "\"ttl\" cannot exceed 255"),
+        (
+            "modules: {m: {prober: icmp, icmp: {payload_size: 70000}}}",
+            "\"payload_size\" cannot exceed 65507",
+        ),
+        (
+            "modules: {m: {prober: tcp, tcp: {query_response: [{expect: a, expect_bytes: b}]}}}",
+            "expect and expect_bytes are mutually exclusive",
+        ),
+        (
+            "modules: {m: {prober: tcp, tcp: {query_response: [{expect: a, labels: [{name: 1x, value: a}]}]}}}",
+            "`1x` is not the name of a label",
+        ),
+        (
+            "modules: {m: {prober: grpc, grpc: {metadata: {grpc-timeout: [1S]}}}}",
+            "belong to the protocol",
+        ),
+        (
+            "modules: {m: {prober: http, http: {fail_if_body_json_matches_cel: \"x.y\"}}}",
+            "\"Could not compile CEL program\" expression=\"x.y\"",
+        ),
+        ("modules: {m: {prober: json}}", "a json module needs metrics"),
+        (
+            "modules: {m: {metrics: [{name: probe_success, path: \"{.a}\"}]}}",
+            "names that begin with probe_",
+        ),
+        ("modules: {m: {metrics: [{name: a, path: \"{range .a}\"}]}}", "expected a path"),
+        (
+            "modules: {m: {metrics: [{name: a, type: object, path: \"{.a}\"}]}}",
+            "an object needs values",
+        ),
         ("modules: {m: {prober: http}, m: {prober: http}}", "the key `m` is given twice"),
     ] {
         let err = parse(yaml).expect_err(yaml);

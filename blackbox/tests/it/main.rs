@@ -6,6 +6,7 @@ mod harness;
 mod hostile;
 mod http;
 mod icmp;
+mod json;
 mod pages;
 mod reference;
 mod tcp;

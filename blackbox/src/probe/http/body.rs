@@ -140,6 +140,11 @@ impl Reader {
         self.limit.unwrap_or_default()
     }
 
+    /// What was kept of the body, to be owned.
+    pub(super) fn into_kept(mut self) -> Vec<u8> {
+        self.decoder.sink_mut().kept.take().unwrap_or_default()
+    }
+
     /// What was kept of the body.
     pub(super) fn kept(&self) -> &[u8] {
         self.decoder.sink().kept.as_deref().unwrap_or_default()

@@ -32,6 +32,11 @@ pub(crate) struct Facts {
     pub(super) is_ssl: bool,
     pub(super) version: f64,
     pub(super) failed_due_to_regex: bool,
+    /// `None` where the module has no such rule.
+    pub(super) failed_due_to_cel: Option<bool>,
+    /// Whether the body is wanted after the probe, and the body.
+    pub(crate) keep_body: bool,
+    pub(crate) body: Vec<u8>,
     pub(super) last_modified: Option<f64>,
     /// What the last server showed.
     pub(crate) tls: Option<TlsFacts>,
@@ -56,6 +61,9 @@ impl Default for Facts {
             is_ssl: false,
             version: 0.0,
             failed_due_to_regex: false,
+            failed_due_to_cel: None,
+            keep_body: false,
+            body: Vec::new(),
             last_modified: None,
             tls: None,
         }
@@ -163,6 +171,13 @@ impl probe::Facts for Facts {
             "Indicates if probe failed due to regex",
             f64::from(u8::from(self.failed_due_to_regex)),
         );
+        if let Some(failed) = self.failed_due_to_cel {
+            out.gauge(
+                "probe_failed_due_to_cel",
+                "Indicates if probe failed due to CEL expression not matching",
+                f64::from(u8::from(failed)),
+            );
+        }
         if let Some(seconds) = self.last_modified {
             out.gauge(
                 "probe_http_last_modified_timestamp_seconds",

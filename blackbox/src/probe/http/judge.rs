@@ -60,7 +60,8 @@ pub(super) async fn judge(
     }
     facts.enter(Phase::Transfer);
     let limit = (config.body_size_limit.0 > 0).then_some(config.body_size_limit.0);
-    let keep = verdict.is_good() && config.reads_body();
+    facts.failed_due_to_cel = config.has_cel().then_some(false);
+    let keep = verdict.is_good() && (config.reads_body() || facts.keep_body);
     // The answer to HEAD has the headers of a body, and none.
     let compression = if *method == Method::HEAD { None } else { config.compression };
     let mut reader = Reader::new(compression, limit, keep);
@@ -73,6 +74,12 @@ pub(super) async fn judge(
             if let Some(failure) = body_failure(config, reader.kept()) {
                 facts.failed_due_to_regex = true;
                 verdict.fail(failure);
+            } else if let Some(failure) = cel_failure(config, reader.kept()).await {
+                facts.failed_due_to_cel = Some(true);
+                verdict.fail(failure);
+            }
+            if facts.keep_body {
+                facts.body = reader.into_kept();
             }
         }
         Ok(()) => {}
@@ -158,6 +165,32 @@ fn body_failure(config: &HttpConfig, body: &[u8]) -> Option<Failure> {
     for pattern in &config.fail_if_body_not_matches_regexp {
         if !pattern.is_match(body) {
             return fail(format!("Body did not match regular expression {}", pattern.as_str()));
+        }
+    }
+    None
+}
+
+async fn cel_failure(config: &HttpConfig, body: &[u8]) -> Option<Failure> {
+    if !config.has_cel() {
+        return None;
+    }
+    let fail = |message: String| Some(Failure::new(Phase::Validate, Reason::BodyCel, message));
+    let rules = [
+        (&config.fail_if_body_json_matches_cel, true),
+        (&config.fail_if_body_json_not_matches_cel, false),
+    ];
+    for (program, bad) in rules {
+        let Some(program) = program.clone() else { continue };
+        let source = program.as_str().to_owned();
+        let body = body.to_vec();
+        // An expression may walk all of the body.
+        let result = tokio::task::spawn_blocking(move || program.evaluate(&body)).await;
+        match result {
+            Ok(Ok(result)) if result != bad => {}
+            Ok(Ok(true)) => return fail(format!("Body matched CEL expression {source}")),
+            Ok(Ok(false)) => return fail(format!("Body did not match CEL expression {source}")),
+            Ok(Err(why)) => return fail(format!("CEL expression {source}: {why}")),
+            Err(err) => return fail(format!("CEL expression {source}: {err}")),
         }
     }
     None
