@@ -24,6 +24,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     found
 }
 
+#[expect(clippy::print_stderr, reason = "a skipped check has to be seen")]
 fn promtool(arguments: &[&str], files: &[PathBuf]) {
     match Command::new("promtool").args(arguments).args(files).output() {
         Ok(output) => assert!(
