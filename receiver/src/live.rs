@@ -25,7 +25,6 @@ mod monitors;
 mod outbox;
 pub mod protocol;
 mod raw;
-mod selector;
 mod session;
 pub mod source;
 mod topic;

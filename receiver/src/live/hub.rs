@@ -33,8 +33,9 @@ const IDLE_TICK: Duration = Duration::from_secs(1);
 const QUEUE_SAMPLES_MAX: usize = 2_000_000;
 /// Different things that may be subscribed to at a time.
 const CHANNELS_MAX: usize = 1_024;
-/// Open connections.
-const CONNECTIONS_MAX: usize = 4_096;
+/// Open connections: three quarters of what the web server accepts (`service::web`), so that pages that are left open
+/// never take the places of those who write.
+const CONNECTIONS_MAX: usize = 768;
 /// Snapshots that are read from the store at a time; others wait their turn.
 const LOADS_MAX: usize = 4;
 /// Looking for new series may take at most this part of the hub's time.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use promql::model::{MatchOp, Matcher};
+use promql::{model::Matcher, parse_selector};
 use service::units::Span;
 
 use super::{
@@ -13,7 +13,6 @@ use super::{
         POINTS_DEFAULT, POINTS_MAX, RANGE_DEFAULT, RANGE_MAX, Refusal, SELECTORS_MAX, Subscribe,
     },
     raw::Raw,
-    selector,
 };
 
 /// Characters of a server's name.
@@ -44,7 +43,9 @@ impl Topic {
             (None, selectors) => {
                 let mut normal = Vec::with_capacity(selectors.len());
                 for text in selectors {
-                    normal.push(normal_form(&selector::parse(text)?));
+                    let matchers = parse_selector(text)
+                        .map_err(|err| Refusal::BadSelector(format!("selector {err}")))?;
+                    normal.push(normal_form(&matchers));
                 }
                 normal.sort_unstable();
                 normal.dedup();
@@ -80,7 +81,7 @@ impl Topic {
     pub(super) fn into_engine(self) -> Box<dyn Fn() -> Box<dyn Engine> + Send + Sync> {
         match self.0 {
             Kind::Match(selectors) => {
-                let parse = |text: &String| selector::parse(text).expect("its own normal form");
+                let parse = |text: &String| parse_selector(text).expect("its own normal form");
                 let selectors: Vec<Vec<Matcher>> = selectors.iter().map(parse).collect();
                 Box::new(move || Box::new(Raw::new(selectors.clone())))
             }
@@ -105,22 +106,9 @@ impl fmt::Display for Topic {
     }
 }
 
-/// `{__name__="up", job="a"}` with sorted matchers, which [`selector::parse`] reads back to the same.
+/// `{__name__="up",job="a"}` with sorted matchers, which reads back to the same.
 fn normal_form(matchers: &[Matcher]) -> String {
-    let quoted = |text: &str| {
-        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-        format!("\"{escaped}\"")
-    };
-    let one = |matcher: &Matcher| {
-        let op = match matcher.op() {
-            MatchOp::Equal => "=",
-            MatchOp::NotEqual => "!=",
-            MatchOp::Regexp => "=~",
-            MatchOp::NotRegexp => "!~",
-        };
-        format!("{}{op}{}", quoted(matcher.name()), quoted(matcher.value()))
-    };
-    let mut all: Vec<_> = matchers.iter().map(one).collect();
+    let mut all: Vec<_> = matchers.iter().map(ToString::to_string).collect();
     all.sort_unstable();
     all.dedup();
     format!("{{{}}}", all.join(","))
@@ -185,7 +173,10 @@ mod tests {
         check(view("server"), "args.server");
         check(view("nothing"), "there is no view `nothing`");
         check(matching(&["up"; 17]), "at most 16");
-        check(matching(&["{}"]), "at least one matcher");
+        check(matching(&["{}"]), "selector 1:1");
+        for not_a_selector in ["up[5m]", "up offset 5m", "up @ 1", "sum(up)", "up{", "1"] {
+            check(matching(&[not_a_selector]), "selector 1:");
+        }
     }
 
     #[test]

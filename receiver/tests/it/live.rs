@@ -372,7 +372,7 @@ async fn limits_are_said_with_their_number() {
     client.send(json!({"op": "sub", "id": 1, "match": ["wide"]})).await;
     refused(client.read().await, "selector_too_wide", "more than 500 series");
     client.send(json!({"op": "sub", "id": 1, "match": ["{"]})).await;
-    refused(client.read().await, "bad_selector", "expected");
+    refused(client.read().await, "bad_selector", "parse error");
     client.send(json!({"op": "sub", "id": 1, "view": "server"})).await;
     refused(client.read().await, "bad_argument", "args.server");
     client.send(json!({"op": "unsub", "ch": 99})).await;
@@ -386,6 +386,16 @@ async fn limits_are_said_with_their_number() {
     refused(client.read().await, "limit", "64 subscriptions");
     assert_eq!(world.metric("live_subscriptions"), 64.0);
     assert_eq!(world.metric("live_channels"), 64.0);
+}
+
+#[tokio::test]
+async fn pages_left_open_leave_places_for_those_who_write() {
+    let world = World::new();
+    let mut open: Vec<_> = std::iter::from_fn(|| Session::open(&world.hub)).take(1_000).collect();
+    assert_eq!(open.len(), 768);
+    assert_eq!(world.metric("live_connections"), 768.0);
+    open.pop();
+    assert!(Session::open(&world.hub).is_some());
 }
 
 #[tokio::test]

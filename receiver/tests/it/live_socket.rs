@@ -180,9 +180,8 @@ async fn a_client_that_stops_reading_is_closed_and_the_others_do_not_notice() {
         client.subscribe("load").await;
         healthy.push(client);
     }
-    // Requests whose answers are long: the refused selector comes back in the text.
-    let flood =
-        json!({"op": "sub", "id": 1, "match": [format!("{}{{", "x".repeat(4_000))]}).to_string();
+    // A request whose answer is long: another snapshot.
+    let flood = json!({"op": "sub", "id": 1, "match": ["load"]}).to_string();
     let began = Instant::now();
     let mut n = 0;
     let mut worst = Duration::ZERO;
