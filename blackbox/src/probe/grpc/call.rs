@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use prost::Message;
+use proto::grpc_health::{HealthCheckRequest, HealthCheckResponse, Message};
 
 use crate::{
     config::GrpcConfig,
@@ -22,18 +22,6 @@ const HEADER_BYTES_MAX: u32 = 64 << 10;
 /// gRPC's number for what cannot be understood.
 const UNKNOWN: u32 = 2;
 const PREFIX_BYTES: usize = 5;
-
-#[derive(Clone, PartialEq, Message)]
-struct HealthCheckRequest {
-    #[prost(string, tag = "1")]
-    service: String,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct HealthCheckResponse {
-    #[prost(int32, tag = "1")]
-    status: i32,
-}
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
