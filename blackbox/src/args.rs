@@ -132,11 +132,11 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
             "no --config.file and no blackbox.yml: using the built-in modules, see /config"
         ),
     }
-    let listeners = service::web::bind(&args.web.listen_address_or(DEFAULT_ADDRESS))?;
+    let listeners = args.web.bind(DEFAULT_ADDRESS)?;
     let port = listeners.first().map_or(9115, |listener| listener.address().port());
     let external =
         ExternalUrl::new(args.external_url.as_deref(), args.route_prefix.as_deref(), port)?;
-    let web_config = service::web::Config::load(args.web.config_file.as_deref())?;
+    let web_config = args.web.config()?;
     let blackbox = Blackbox::new(config, args.settings(source.clone())?);
     let health = Health::default();
     health.ready();
