@@ -1,0 +1,120 @@
+//! The storage engine by itself: what a life of samples costs, and how fast they are read.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use bytes::Bytes;
+use receiver::{Closing, Config, Receiver, model::now_ms};
+use sqlx::{PgPool, Row};
+
+pub(crate) const DAY_MS: i64 = 86_400_000;
+
+/// Bodies as a capture holds them: records of `f64 LE` receive time, `u32 LE` length, body.
+pub(crate) fn capture(path: &Path) -> anyhow::Result<Vec<Bytes>> {
+    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+    let mut bytes = Vec::new();
+    let mut decoder = ruzstd::decoding::StreamingDecoder::new(file)?;
+    std::io::Read::read_to_end(&mut decoder, &mut bytes)?;
+    let bytes = Bytes::from(bytes);
+    let mut bodies = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let Some(length) = bytes.get(at + 8..at + 12) else { bail!("the capture ends early") };
+        let length = u32::from_le_bytes(length.try_into()?) as usize;
+        if at + 12 + length > bytes.len() {
+            bail!("the capture ends early");
+        }
+        bodies.push(bytes.slice(at + 12..at + 12 + length));
+        at += 12 + length;
+    }
+    Ok(bodies)
+}
+
+/// Opens a database as a receiver would.
+pub(crate) async fn open(url: &str) -> anyhow::Result<(Receiver, Closing)> {
+    Ok(Receiver::open(Config::new(url.to_owned())).await?)
+}
+
+/// Brings everything to where it stays: flushed, merged to windows, and to final days.
+pub(crate) async fn settle(receiver: &Receiver) -> anyhow::Result<()> {
+    for days in [0, 1, 2] {
+        receiver.storage().housekeep(now_ms() + days * DAY_MS).await?;
+    }
+    Ok(())
+}
+
+/// Where the write-ahead log stands, in bytes.
+pub(crate) async fn wal(db: &PgPool) -> anyhow::Result<i64> {
+    let query = "SELECT (pg_current_wal_lsn() - '0/0'::pg_lsn)::bigint";
+    Ok(sqlx::query_scalar(query).fetch_one(db).await?)
+}
+
+/// Bytes of each table of ours, indexes and TOAST included.
+pub(crate) async fn tables(db: &PgPool) -> anyhow::Result<Vec<(String, i64)>> {
+    let rows = sqlx::query(
+        "SELECT coalesce(p.relname, c.relname)::text AS name, sum(pg_total_relation_size(c.oid))::bigint AS size
+           FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid LEFT JOIN pg_class p ON p.oid = i.inhparent
+          WHERE c.relnamespace = 'watchpost'::regnamespace AND c.relkind = 'r'
+          GROUP BY 1 ORDER BY 2 DESC",
+    )
+    .fetch_all(db)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("size")?))).collect()
+}
+
+/// The shortest of some runs of `read`, and how many samples it gave.
+pub(crate) async fn fastest(
+    runs: usize,
+    mut read: impl AsyncFnMut() -> anyhow::Result<usize>,
+) -> anyhow::Result<(Duration, usize)> {
+    let mut best = (Duration::MAX, 0);
+    for _ in 0..runs {
+        let started = Instant::now();
+        let samples = read().await?;
+        best = best.min((started.elapsed(), samples));
+    }
+    Ok(best)
+}
+
+
+/// Reads of the sizes that dashboards ask for, by matcher.
+pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow::Result<()> {
+    let reader = receiver.storage().reader();
+    let everything = reader.select(&[], usize::MAX);
+    let hour = 3_600_000;
+    for (n, hours) in [(1, 24), (1_000, 6), (10_000, 24)] {
+        let wanted: Vec<_> = everything.iter().copied().take(n).collect();
+        let (took, samples) = fastest(5, async || {
+            let read = reader.read(&wanted, end - hours * hour, end).await?;
+            Ok(read.iter().map(|series| series.samples.len()).sum())
+        })
+        .await?;
+        println!(
+            "{} series × {hours} h: {samples} samples in {:.1} ms, {:.1} M samples/s",
+            wanted.len(),
+            took.as_secs_f64() * 1e3,
+            samples as f64 / took.as_secs_f64() / 1e6
+        );
+    }
+    // One metric with many series, for about two million samples.
+    let (took, samples) = fastest(3, async || {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(value) FROM watchpost.samples('node_cpu_seconds_total', '{\"mode\": \"user\"}', to_timestamp($1), to_timestamp($2))",
+        )
+        .bind((end - 24 * hour) as f64 / 1e3)
+        .bind(end as f64 / 1e3)
+        .fetch_one(db)
+        .await?;
+        Ok(count as usize)
+    })
+    .await?;
+    println!(
+        "SQL samples(): {samples} samples in {:.2} s, {:.2} M samples/s",
+        took.as_secs_f64(),
+        samples as f64 / took.as_secs_f64() / 1e6
+    );
+    Ok(())
+}
