@@ -218,8 +218,8 @@ BEGIN
 END
 $$;
 
--- The samples of one metric in one batch.
-CREATE FUNCTION watchpost.batch_samples(batch bytea, metric_id int, wanted bigint[] DEFAULT NULL)
+-- The samples of some packs in one batch.
+CREATE FUNCTION watchpost.batch_samples(batch bytea, packs int[], wanted bigint[] DEFAULT NULL)
 RETURNS TABLE (series_id bigint, ts bigint, value float8, bits bigint)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
@@ -232,7 +232,7 @@ DECLARE
     v         bigint;
     times     bigint[];
     time_ends int[];
-    metric    int := 0;
+    pack      int := 0;
     n_groups  int;
     at        int := 0;
     starts    int[] := '{}';
@@ -249,15 +249,13 @@ BEGIN
     WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
     n_groups := v;
     FOR i IN 1..n_groups LOOP
-        -- Metric (a step), first series, length.
+        -- Pack (a step), length.
         b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
         WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-        metric := metric + v::int;
-        WHILE get_byte(body, p) > 127 LOOP p := p + 1; END LOOP;
-        p := p + 1;
+        pack := pack + v::int;
         b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
         WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-        IF metric = batch_samples.metric_id THEN
+        IF pack = ANY (packs) THEN
             start_of := start_of || at;
         END IF;
         at := at + v::int;

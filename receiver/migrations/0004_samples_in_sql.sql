@@ -39,7 +39,7 @@ BEGIN
         SELECT 3, b.bucket, b.seq, s.*
           FROM watchpost.batch b
           JOIN watchpost.writer w ON w.id = b.writer AND b.seq > w.flushed_seq,
-               watchpost.batch_samples(b.body, wanted_metric, wanted) s
+               watchpost.batch_samples(b.body, packs, wanted) s
          WHERE b.t_min <= to_ms AND b.t_max >= from_ms
       ) d
      WHERE d.ts BETWEEN from_ms AND to_ms

@@ -26,7 +26,7 @@ mod read;
 mod recover;
 pub mod writer;
 
-pub use self::housekeeping::HousekeepingError;
+pub use self::{housekeeping::HousekeepingError, read::PackStream};
 
 use std::{sync::Arc, time::Duration};
 
@@ -248,7 +248,17 @@ impl Reader {
         from: i64,
         to: i64,
     ) -> Result<Vec<SeriesSamples>, ReadError> {
-        read::read(&self.0.db, &self.0.catalogue, &self.0.head, series, from, to).await
+        read::read(self.places(), series, from, to).await
+    }
+
+    /// The same, pack by pack, while the database sends what comes next.
+    pub fn stream(&self, series: &[SeriesId], from: i64, to: i64) -> PackStream {
+        read::stream(self.places(), series, from, to)
+    }
+
+    fn places(&self) -> read::Places<'_> {
+        let Shared { db, catalogue, head, writer, .. } = &*self.0;
+        read::Places { db, catalogue, head, writer: *writer }
     }
 }
 
@@ -256,6 +266,6 @@ impl Shared {
     async fn flush(&self, now: i64) -> Result<Flushed, FlushError> {
         // One at a time: two would write the same samples twice.
         let _only = self.flushing.lock().await;
-        flush::flush(&self.db, &self.catalogue, &self.head, self.writer, now).await
+        flush::flush(&self.db, &self.head, self.writer, now).await
     }
 }

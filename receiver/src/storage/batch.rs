@@ -1,12 +1,10 @@
 //! The batch: what one group commit acknowledges, as the bytes of one row.
 //!
-//! A batch is sorted by metric and series and starts with a directory, so that whoever looks for one series, in Rust or
-//! in SQL, reads a few hundred bytes of it. The byte diagram is in `receiver/docs/format/batch.md`.
+//! A batch is sorted by pack and series and starts with a directory, so that whoever looks for one series, in Rust or
+//! in SQL, reads a few hundred bytes of it, and whoever turns batches into blocks goes through them pack by pack. The
+//! byte diagram is in `receiver/docs/format/batch.md`.
 
-use std::{
-    collections::HashMap,
-    ops::{Range, RangeInclusive},
-};
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -17,7 +15,7 @@ use super::codec::{
     values,
     varint::{self, Reader},
 };
-use crate::model::{MetricId, SeriesId};
+use crate::model::{PackId, SeriesId};
 
 /// The first byte of a batch.
 const FORMAT: u8 = 1;
@@ -27,7 +25,7 @@ const GROUPS_MAX: usize = 1 << 24;
 /// One sample on its way into a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    pub metric: MetricId,
+    pub pack: PackId,
     pub series: SeriesId,
     pub ts: i64,
     pub value: f64,
@@ -53,7 +51,7 @@ struct Columns {
 
 #[derive(Clone, Copy, Debug)]
 struct ColumnSeries {
-    metric: MetricId,
+    pack: PackId,
     series: SeriesId,
     vector: u32,
     start: usize,
@@ -61,24 +59,24 @@ struct ColumnSeries {
 }
 
 impl Encoder {
-    /// The bytes of a batch. The rows are sorted by metric, series and time, no two of one series and time, at least one.
+    /// The bytes of a batch. The rows are sorted by pack, series and time, no two of one series and time, at least one.
     pub fn encode(&mut self, rows: &[Row]) -> Vec<u8> {
         assert!(!rows.is_empty(), "an empty batch is not written");
         assert!(
-            rows.is_sorted_by(|a, b| (a.metric, a.series, a.ts) < (b.metric, b.series, b.ts)),
+            rows.is_sorted_by(|a, b| (a.pack, a.series, a.ts) < (b.pack, b.series, b.ts)),
             "rows are sorted and unique"
         );
         self.take_apart(rows);
         self.directory.clear();
         self.groups.clear();
         let mut n_groups = 0;
-        let mut previous = MetricId(0);
+        let mut previous = PackId(0);
         let mut members = Vec::with_capacity(GROUP_SERIES_MAX);
         for group in self
             .columns
             .series
-            .chunk_by(|a, b| a.metric == b.metric)
-            .flat_map(|m| m.chunks(GROUP_SERIES_MAX))
+            .chunk_by(|a, b| a.pack == b.pack)
+            .flat_map(|pack| pack.chunks(GROUP_SERIES_MAX))
         {
             members.clear();
             members.extend(group.iter().map(|column| GroupSeries {
@@ -88,10 +86,9 @@ impl Encoder {
             }));
             let start = self.groups.len();
             group::encode(&members, &mut self.values, &mut self.groups);
-            varint::put(&mut self.directory, (group[0].metric.0 - previous.0) as u64);
-            varint::put(&mut self.directory, group[0].series.0 as u64);
+            varint::put(&mut self.directory, (group[0].pack.0 - previous.0) as u64);
             varint::put(&mut self.directory, (self.groups.len() - start) as u64);
-            previous = group[0].metric;
+            previous = group[0].pack;
             n_groups += 1;
         }
         let base =
@@ -121,7 +118,7 @@ impl Encoder {
             let end = start + samples.len();
             let vector = self.dictionary.intern(&columns.timestamps[start..end]);
             columns.series.push(ColumnSeries {
-                metric: samples[0].metric,
+                pack: samples[0].pack,
                 series: samples[0].series,
                 vector,
                 start,
@@ -144,9 +141,8 @@ pub struct Batch {
 /// Where one group lies.
 #[derive(Clone, Debug)]
 struct GroupEntry {
-    metric: MetricId,
-    first: SeriesId,
-    range: Range<usize>,
+    pack: PackId,
+    range: Range<u32>,
 }
 
 impl Batch {
@@ -162,26 +158,23 @@ impl Batch {
         let vectors = Vectors::decode(&mut reader, base)?;
         let n_groups = reader.bounded("the number of groups", GROUPS_MAX.min(bytes.len()))?;
         let mut directory = Vec::with_capacity(n_groups);
-        let mut metric: i32 = 0;
+        let mut pack: i32 = 0;
         let mut offset = 0;
         for _ in 0..n_groups {
-            metric = metric.wrapping_add(reader.varint()? as i32);
-            let first = SeriesId(reader.varint()? as i64);
+            pack = pack.wrapping_add(reader.varint()? as i32);
             let length = reader.bounded("the length of a group", bytes.len())?;
-            directory.push(GroupEntry {
-                metric: MetricId(metric),
-                first,
-                range: offset..offset + length,
-            });
+            directory.push((PackId(pack), offset..offset + length));
             offset += length;
         }
         let start = reader.position();
-        if start + offset != bytes.len() {
+        if start + offset != bytes.len() || u32::try_from(bytes.len()).is_err() {
             return Err(CodecError::Truncated { at: bytes.len() });
         }
-        for entry in &mut directory {
-            entry.range = entry.range.start + start..entry.range.end + start;
-        }
+        let place = |(pack, range): (PackId, Range<usize>)| GroupEntry {
+            pack,
+            range: (range.start + start) as u32..(range.end + start) as u32,
+        };
+        let directory = directory.into_iter().map(place).collect();
         Ok(Self { n_samples, vectors, directory, bytes })
     }
 
@@ -194,90 +187,51 @@ impl Batch {
         self.bytes.len()
     }
 
-    /// Hands every series to `sink`, in order of metric and series.
+    /// The pack of each group, in order.
+    pub fn packs(&self) -> impl ExactSizeIterator<Item = PackId> + '_ {
+        self.directory.iter().map(|entry| entry.pack)
+    }
+
+    /// Hands every series to `sink`, in order of pack and series.
     pub fn read_all(
         &self,
         scratch: &mut group::Scratch,
-        mut sink: impl FnMut(MetricId, SeriesId, &[i64], &[f64]),
+        mut sink: impl FnMut(PackId, SeriesId, &[i64], &[f64]),
     ) -> Result<(), CodecError> {
-        for entry in &self.directory {
-            self.read_group(
-                entry,
-                scratch,
-                |_| true,
-                |series, ts, values| sink(entry.metric, series, ts, values),
-            )?;
+        for (at, entry) in self.directory.iter().enumerate() {
+            let sink = |series, ts: &[i64], values: &[f64]| sink(entry.pack, series, ts, values);
+            self.read_group(at, scratch, |_| true, sink)?;
         }
         Ok(())
     }
 
-    /// Hands every series of a range of metrics to `sink`, in order of metric and series.
-    pub fn read_metrics(
-        &self,
-        metrics: &RangeInclusive<MetricId>,
-        scratch: &mut group::Scratch,
-        mut sink: impl FnMut(MetricId, SeriesId, &[i64], &[f64]),
-    ) -> Result<(), CodecError> {
-        let start = self.directory.partition_point(|entry| entry.metric < *metrics.start());
-        for entry in
-            self.directory[start..].iter().take_while(|entry| entry.metric <= *metrics.end())
-        {
-            self.read_group(
-                entry,
-                scratch,
-                |_| true,
-                |series, ts, values| sink(entry.metric, series, ts, values),
-            )?;
-        }
-        Ok(())
-    }
-
-    /// Adds how many groups each metric has.
-    pub fn add_group_counts(&self, counts: &mut HashMap<MetricId, u64>) {
-        for entry in &self.directory {
-            *counts.entry(entry.metric).or_default() += 1;
-        }
-    }
-
-    /// Hands those of `wanted`, sorted ids of one metric, that the batch holds to `sink`, in order of ids.
+    /// Hands those series of a pack that are `wanted` and that the batch holds to `sink`, in order of ids.
     pub fn read(
         &self,
-        metric: MetricId,
-        wanted: &[SeriesId],
+        pack: PackId,
         scratch: &mut group::Scratch,
+        mut wanted: impl FnMut(SeriesId) -> bool,
         mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
     ) -> Result<(), CodecError> {
-        let (Some(first), Some(last)) = (wanted.first(), wanted.last()) else { return Ok(()) };
-        let start = self.directory.partition_point(|entry| entry.metric < metric);
-        let mut entries =
-            self.directory[start..].iter().take_while(|entry| entry.metric == metric).peekable();
-        while let Some(entry) = entries.next() {
-            // A group ends before the next one of the metric begins.
-            let before_first = entries.peek().is_some_and(|next| next.first <= *first);
-            if before_first {
-                continue;
-            }
-            if entry.first > *last {
-                break;
-            }
-            self.read_group(
-                entry,
-                scratch,
-                |id| wanted.binary_search(&SeriesId(id)).is_ok(),
-                &mut sink,
-            )?;
+        let start = self.directory.partition_point(|entry| entry.pack < pack);
+        let n = self.directory[start..].iter().take_while(|entry| entry.pack == pack).count();
+        for at in start..start + n {
+            self.read_group(at, scratch, &mut wanted, &mut sink)?;
         }
         Ok(())
     }
 
-    fn read_group(
+    /// Hands the wanted series of the group at this place to `sink`, in order of ids.
+    pub fn read_group(
         &self,
-        entry: &GroupEntry,
+        at: usize,
         scratch: &mut group::Scratch,
-        wanted: impl FnMut(i64) -> bool,
+        mut wanted: impl FnMut(SeriesId) -> bool,
         mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
     ) -> Result<(), CodecError> {
-        let mut reader = Reader::new(&self.bytes[entry.range.clone()]);
+        let range = &self.directory[at].range;
+        let mut reader = Reader::new(&self.bytes[range.start as usize..range.end as usize]);
+        let wanted = |id| wanted(SeriesId(id));
         group::decode(&mut reader, &self.vectors, scratch, wanted, |id, ts, values| {
             sink(SeriesId(id), ts, values);
         })
@@ -290,18 +244,18 @@ mod tests {
 
     use super::*;
 
-    fn row(metric: i32, series: i64, ts: i64, value: f64) -> Row {
-        Row { metric: MetricId(metric), series: SeriesId(series), ts, value }
+    fn row(pack: i32, series: i64, ts: i64, value: f64) -> Row {
+        Row { pack: PackId(pack), series: SeriesId(series), ts, value }
     }
 
     fn all(batch: &Batch) -> Vec<(i32, i64, i64, u64)> {
         let mut seen = Vec::new();
         batch
-            .read_all(&mut group::Scratch::default(), |metric, series, ts, values| {
+            .read_all(&mut group::Scratch::default(), |pack, series, ts, values| {
                 seen.extend(
                     ts.iter()
                         .zip(values)
-                        .map(|(ts, value)| (metric.0, series.0, *ts, value.to_bits())),
+                        .map(|(ts, value)| (pack.0, series.0, *ts, value.to_bits())),
                 );
             })
             .unwrap();
@@ -310,23 +264,32 @@ mod tests {
 
     #[test]
     fn one_series_is_found_among_many_groups() {
+        // The second pack has more series than a group: its groups follow each other.
         let rows: Vec<Row> = (0..3)
-            .flat_map(|metric| {
-                (0..200).map(move |s| row(metric, i64::from(metric) * 1000 + s * 2, 5, s as f64))
+            .flat_map(|pack| {
+                let n = if pack == 1 { 200 } else { 60 };
+                (0..n).map(move |s| row(pack, i64::from(pack) * 1000 + s * 2, 5, s as f64))
             })
             .collect();
         let batch = Batch::open(Encoder::default().encode(&rows).into()).unwrap();
-        assert_eq!(batch.n_samples(), 600);
+        assert_eq!(batch.n_samples(), 320);
+        assert_eq!(batch.packs().map(|pack| pack.0).collect::<Vec<_>>(), [0, 1, 1, 1, 1, 2]);
         for wanted in
             [vec![1000], vec![1398], vec![1100, 1128, 1130], vec![999], vec![1001], vec![5000]]
         {
             let wanted: Vec<SeriesId> = wanted.into_iter().map(SeriesId).collect();
             let mut seen = Vec::new();
             batch
-                .read(MetricId(1), &wanted, &mut group::Scratch::default(), |series, ts, values| {
-                    assert_eq!((ts, values), (&[5i64][..], &[(series.0 - 1000) as f64 / 2.0][..]));
-                    seen.push(series);
-                })
+                .read(
+                    PackId(1),
+                    &mut group::Scratch::default(),
+                    |id| wanted.contains(&id),
+                    |series, ts, values| {
+                        let value = (series.0 - 1000) as f64 / 2.0;
+                        assert_eq!((ts, values), (&[5i64][..], &[value][..]));
+                        seen.push(series);
+                    },
+                )
                 .unwrap();
             let expected: Vec<SeriesId> = wanted
                 .into_iter()
@@ -355,11 +318,11 @@ mod tests {
     proptest! {
         #[test]
         fn every_sample_comes_back(samples in prop::collection::btree_map((0i32..5, 0i64..300, any::<i32>()), any::<u64>(), 1..500)) {
-            // A series belongs to one metric.
+            // A series belongs to one pack.
             let rows: Vec<Row> = samples.iter()
                 .map(|((m, s, ts), bits)| row(*m, i64::from(*m) * 1000 + s, i64::from(*ts), f64::from_bits(*bits))).collect();
             let batch = Batch::open(Encoder::default().encode(&rows).into()).unwrap();
-            let expected: Vec<_> = rows.iter().map(|r| (r.metric.0, r.series.0, r.ts, r.value.to_bits())).collect();
+            let expected: Vec<_> = rows.iter().map(|r| (r.pack.0, r.series.0, r.ts, r.value.to_bits())).collect();
             prop_assert_eq!(all(&batch), expected);
         }
 

@@ -25,14 +25,15 @@ pub use self::{
     identity::{Identity, RawHasher, RawKey},
     index::{Index, Position},
 };
-use crate::model::{MetricId, SeriesId};
+use crate::model::{PackId, SeriesId};
 
 /// What a lookup gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Where the series stands in this process's columns.
     pub position: Position,
-    pub metric: MetricId,
+    /// Where its samples lie in batches and blocks.
+    pub pack: PackId,
     pub series: SeriesId,
 }
 

@@ -3,7 +3,7 @@
 //! - [`varint`]: LEB128 and zigzag, and a [`varint::Reader`] that never trusts a length.
 //! - [`values`]: one series' values as integers with a decimal exponent.
 //! - [`timestamps`]: vectors of timestamps, stored once for all series that share them.
-//! - [`group`]: up to 64 adjacent series of one metric, the unit of batches and blocks alike.
+//! - [`group`]: up to 64 adjacent series of one pack, the unit of batches and blocks alike.
 //!
 //! The formats are described with byte diagrams in `receiver/docs/format/`. They never change once released: a new
 //! format gets a new format byte.

@@ -22,6 +22,7 @@ use self::merge::{Merged, merge};
 use super::{
     batch::{self, Batch},
     catalogue::{Known, Position},
+    codec::CodecError,
     head::{Head, Run},
     partition::{self, Table},
     writer::Writer,
@@ -155,9 +156,15 @@ impl Committer {
                 (prepared, encoder)
             });
             let prepared = match preparing.await {
-                Ok((prepared, returned)) => {
+                Ok((Ok(prepared), returned)) => {
                     encoder = returned;
                     prepared
+                }
+                Ok((Err(err), returned)) => {
+                    // A bug, found before anything was acknowledged.
+                    error!("a batch cannot be read back and is not written: {err}");
+                    encoder = returned;
+                    continue;
                 }
                 Err(err) => {
                     // The group's senders see their channel close, and try again.
@@ -194,10 +201,16 @@ struct InFlight {
 /// A batch that is ready to be inserted, and who waits for it.
 struct Prepared {
     merged: Arc<Merged>,
-    /// Empty when everything in the group was there already.
-    body: Bytes,
+    /// `None` when everything in the group was there already.
+    body: Option<Body>,
     replies: Vec<(oneshot::Sender<Result<Appended, AppendError>>, Appended)>,
     _room: Vec<OwnedSemaphorePermit>,
+}
+
+/// The bytes of a batch, and the batch as whoever reads it back will see it.
+struct Body {
+    bytes: Bytes,
+    batch: Batch,
 }
 
 impl Prepared {
@@ -232,7 +245,7 @@ fn prepare(
     head: &Head,
     before: Option<&Merged>,
     encoder: &mut batch::Encoder,
-) -> Prepared {
+) -> Result<Prepared, CodecError> {
     let mut replies = Vec::with_capacity(group.len());
     let mut room = Vec::with_capacity(group.len());
     let mut samples = Vec::with_capacity(group.len());
@@ -242,14 +255,18 @@ fn prepare(
         room.push(request._room);
     }
     let (merged, appended) = merge(&samples, head, before);
-    let body =
-        if merged.rows.is_empty() { Bytes::new() } else { encoder.encode(&merged.rows).into() };
-    Prepared {
+    let body = if merged.rows.is_empty() {
+        None
+    } else {
+        let bytes = Bytes::from(encoder.encode(&merged.rows));
+        Some(Body { batch: Batch::open(bytes.clone())?, bytes })
+    };
+    Ok(Prepared {
         merged: Arc::new(merged),
         body,
         replies: replies.into_iter().zip(appended).collect(),
         _room: room,
-    }
+    })
 }
 
 /// The side that talks to the database.
@@ -263,18 +280,19 @@ struct Inserter {
 
 impl Inserter {
     /// Commits one batch and answers who waits for it. `false`: nothing was acknowledged.
-    async fn commit(&mut self, prepared: Prepared) -> bool {
-        if prepared.body.is_empty() {
+    async fn commit(&mut self, mut prepared: Prepared) -> bool {
+        let Some(body) = prepared.body.take() else {
             prepared.succeed();
             return true;
-        }
+        };
         // A number that may have been used by a failed attempt is not used again.
         self.seq += 1;
-        let inserted = match timeout(STATEMENT_TIMEOUT, self.insert(&prepared)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(err)) => Err(err.to_string()),
-            Err(_) => Err(format!("no answer within {STATEMENT_TIMEOUT:?}")),
-        };
+        let inserted =
+            match timeout(STATEMENT_TIMEOUT, self.insert(&prepared.merged, &body.bytes)).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(err)) => Err(err.to_string()),
+                Err(_) => Err(format!("no answer within {STATEMENT_TIMEOUT:?}")),
+            };
         if let Err(reason) = inserted {
             // In an unknown state: the next batch gets a new one.
             self.connection = None;
@@ -287,12 +305,12 @@ impl Inserter {
             prepared.fail();
             return false;
         }
-        self.publish(&prepared);
+        self.publish(&prepared.merged, body.batch);
         prepared.succeed();
         true
     }
 
-    async fn insert(&mut self, prepared: &Prepared) -> Result<(), sqlx::Error> {
+    async fn insert(&mut self, merged: &Merged, body: &[u8]) -> Result<(), sqlx::Error> {
         let bucket = Table::Batch.bucket_of(now_ms());
         if bucket > self.ensured {
             self.ensured = partition::ensure(&self.context.db, Table::Batch, bucket).await?;
@@ -308,10 +326,10 @@ impl Inserter {
         .bind(bucket)
         .bind(self.context.writer.id)
         .bind(self.seq)
-        .bind(prepared.merged.rows.len() as i32)
-        .bind(prepared.merged.t_min)
-        .bind(prepared.merged.t_max)
-        .bind(&prepared.body[..])
+        .bind(merged.rows.len() as i32)
+        .bind(merged.t_min)
+        .bind(merged.t_max)
+        .bind(body)
         .execute(connection)
         .await
         .inspect_err(|err| {
@@ -324,15 +342,7 @@ impl Inserter {
     }
 
     /// Lets readers in this process see what was committed.
-    fn publish(&self, prepared: &Prepared) {
-        let merged = &prepared.merged;
-        let batch = match Batch::open(prepared.body.clone()) {
-            Ok(batch) => batch,
-            Err(err) => {
-                error!(seq = self.seq, "batch {} cannot be read back: {err}", self.seq);
-                return;
-            }
-        };
+    fn publish(&self, merged: &Merged, batch: Batch) {
         let run = Run {
             writer: self.context.writer.id,
             seq: self.seq,

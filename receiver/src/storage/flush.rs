@@ -1,26 +1,25 @@
 //! Flush: the head becomes rows of blocks, and its batches are superseded in the same transaction.
 //!
-//! The runs of the head are read side by side in order of metrics, a slice of metrics at a time, so that memory stays
-//! bounded however much is flushed. Whoever reads sees either the batches or the blocks, or both: samples are told apart
-//! by series and time, so both is no harm.
+//! The runs of the head are read side by side in order of packs, one pack at a time, so that memory stays bounded however
+//! much is flushed. Whoever reads sees either the batches or the blocks, or both: samples are told apart by series and
+//! time, so both is no harm.
 
-use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool, postgres::PgCopyIn};
 
 use super::{
     block::{self, PACK_SERIES_MAX},
-    catalogue::Catalogue,
     codec::{CodecError, group},
     copy::CopyRows,
     head::{Head, Run},
     partition::{self, Table},
     writer::Writer,
 };
-use crate::model::{MetricId, PackId, Sample, SeriesId};
+use crate::model::{PackId, Sample, SeriesId};
 
-/// Groups of one slice, of up to 64 series with a few samples each: some 100 MB while it is worked on.
-const SLICE_GROUPS: u64 = 32 << 10;
+/// COPY data is sent in pieces of about this size.
+const SEND_BYTES: usize = 1 << 20;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FlushError {
@@ -34,8 +33,6 @@ pub enum FlushError {
         #[from]
         source: CodecError,
     },
-    #[error("series {series} is not in the catalogue")]
-    UnknownSeries { series: SeriesId },
     #[error("another receiver took over as writer {writer}; what this one holds was flushed by it")]
     Fenced { writer: i32 },
 }
@@ -51,7 +48,6 @@ pub struct Flushed {
 /// Flushes everything that `writer` has committed so far. `now` says into which partition, in milliseconds.
 pub async fn flush(
     db: &PgPool,
-    catalogue: &Arc<Catalogue>,
     head: &Head,
     writer: Writer,
     now: i64,
@@ -67,7 +63,7 @@ pub async fn flush(
         .bind(bucket)
         .execute(&mut *transaction)
         .await?;
-    let flushed = copy(&mut transaction, catalogue, runs, bucket, writer.id, last).await?;
+    let flushed = copy(&mut transaction, runs, bucket, writer.id, last).await?;
     let advanced =
         sqlx::query("UPDATE watchpost.writer SET flushed_seq = $3 WHERE id = $1 AND term = $2")
             .bind(writer.id)
@@ -85,7 +81,6 @@ pub async fn flush(
 
 async fn copy(
     connection: &mut PgConnection,
-    catalogue: &Arc<Catalogue>,
     runs: Vec<Arc<Run>>,
     bucket: i32,
     writer: i32,
@@ -97,7 +92,7 @@ async fn copy(
              FROM STDIN (FORMAT binary)",
         )
         .await?;
-    match copy_slices(&mut copy, catalogue, runs, bucket, writer, seq).await {
+    match copy_packs(&mut copy, runs, bucket, writer, seq).await {
         Ok(flushed) => {
             copy.finish().await?;
             Ok(flushed)
@@ -109,109 +104,182 @@ async fn copy(
     }
 }
 
-async fn copy_slices(
+async fn copy_packs(
     copy: &mut PgCopyIn<&mut PgConnection>,
-    catalogue: &Arc<Catalogue>,
     runs: Vec<Arc<Run>>,
     bucket: i32,
     writer: i32,
     seq: i64,
 ) -> Result<Flushed, FlushError> {
-    let mut flushed = Flushed::default();
     copy.send(&CopyRows::HEADER[..]).await?;
-    let runs = Arc::new(runs);
-    for slice in slices(&runs) {
-        let (catalogue, runs) = (Arc::clone(catalogue), Arc::clone(&runs));
-        let encoding = tokio::task::spawn_blocking(move || encode_slice(&catalogue, &runs, &slice));
-        let blocks = match encoding.await {
-            Ok(blocks) => blocks?,
+    let mut packer = Packer::new(runs, bucket, writer, seq);
+    loop {
+        let packing = tokio::task::spawn_blocking(move || {
+            let outcome = packer.pack_some();
+            (outcome, packer)
+        });
+        let outcome = match packing.await {
+            Ok((outcome, returned)) => {
+                packer = returned;
+                outcome
+            }
             Err(err) => std::panic::resume_unwind(err.into_panic()),
         };
-        let mut rows = CopyRows::default();
-        for (pack, encoded) in &blocks {
-            rows.row(8)
-                .int(bucket)
+        outcome?;
+        if packer.rows.len() == 0 {
+            break;
+        }
+        copy.send(packer.rows.take()).await?;
+    }
+    copy.send(&CopyRows::TRAILER[..]).await?;
+    Ok(packer.flushed)
+}
+
+/// Turns runs into rows of blocks, some at a time.
+struct Packer {
+    runs: Vec<Arc<Run>>,
+    /// Every group of every run, in order of packs and then of commits.
+    groups: Vec<Group>,
+    /// Groups done.
+    at: usize,
+    bucket: i32,
+    writer: i32,
+    seq: i64,
+    columns: Columns,
+    encoder: block::Encoder,
+    scratch: group::Scratch,
+    rows: CopyRows,
+    flushed: Flushed,
+}
+
+/// One group of one run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    pack: PackId,
+    run: u32,
+    group: u32,
+}
+
+impl Packer {
+    fn new(mut runs: Vec<Arc<Run>>, bucket: i32, writer: i32, seq: i64) -> Self {
+        runs.sort_by_key(|run| run.seq);
+        let mut groups: Vec<Group> = Vec::new();
+        for (run, of) in (0..).zip(&runs) {
+            let packs = (0..).zip(of.batch.packs());
+            groups.extend(packs.map(|(group, pack)| Group { pack, run, group }));
+        }
+        groups.sort_unstable();
+        Self {
+            runs,
+            groups,
+            at: 0,
+            bucket,
+            writer,
+            seq,
+            columns: Columns::default(),
+            encoder: block::Encoder::default(),
+            scratch: group::Scratch::default(),
+            rows: CopyRows::default(),
+            flushed: Flushed::default(),
+        }
+    }
+
+    /// Fills `rows` with the next packs; leaves them empty when all are done.
+    fn pack_some(&mut self) -> Result<(), CodecError> {
+        while self.rows.len() < SEND_BYTES
+            && let Some(first) = self.groups.get(self.at)
+        {
+            let pack = first.pack;
+            self.columns.clear();
+            while let Some(group) = self.groups.get(self.at).filter(|group| group.pack == pack) {
+                let batch = &self.runs[group.run as usize].batch;
+                let columns = &mut self.columns;
+                batch.read_group(
+                    group.group as usize,
+                    &mut self.scratch,
+                    |_| true,
+                    |series, times, values| columns.add(series, times, values),
+                )?;
+                self.at += 1;
+            }
+            self.write(pack);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, pack: PackId) {
+        self.columns.sort();
+        let n = self.columns.series.len();
+        for start in (0..n).step_by(PACK_SERIES_MAX) {
+            let end = n.min(start + PACK_SERIES_MAX);
+            let series = self.columns.series[start..end].iter().copied();
+            let samples = self.columns.samples[start..end].iter().map(Vec::as_slice);
+            let encoded = self.encoder.encode(series.zip(samples));
+            self.rows
+                .row(8)
+                .int(self.bucket)
                 .int(pack.0)
                 .bigint(encoded.t_min)
                 .bigint(encoded.t_max)
-                .int(writer)
-                .bigint(seq)
+                .int(self.writer)
+                .bigint(self.seq)
                 .int(encoded.n_samples as i32)
                 .bytes(&encoded.body);
-            flushed.samples += encoded.n_samples;
-            flushed.bytes += encoded.body.len();
+            self.flushed.blocks += 1;
+            self.flushed.samples += encoded.n_samples;
+            self.flushed.bytes += encoded.body.len();
         }
-        flushed.blocks += blocks.len();
-        copy.send(rows.take()).await?;
     }
-    copy.send(&CopyRows::TRAILER[..]).await?;
-    Ok(flushed)
 }
 
-/// Cuts the metrics that the runs hold into ranges of bounded size.
-fn slices(runs: &[Arc<Run>]) -> Vec<RangeInclusive<MetricId>> {
-    let mut sizes: HashMap<MetricId, u64> = HashMap::new();
-    for run in runs {
-        run.batch.add_group_counts(&mut sizes);
+/// The samples of the series of one pack; keeps its memory from one to the next.
+#[derive(Debug, Default)]
+struct Columns {
+    /// Ascending.
+    series: Vec<SeriesId>,
+    /// Of each series; those behind the last series are empty and wait for their turn.
+    samples: Vec<Vec<Sample>>,
+    /// Where the series that was added last stands: the next one most often follows it.
+    at: usize,
+}
+
+impl Columns {
+    fn clear(&mut self) {
+        self.series.clear();
+        self.samples.iter_mut().for_each(Vec::clear);
+        self.at = 0;
     }
-    let mut metrics: Vec<(MetricId, u64)> = sizes.into_iter().collect();
-    metrics.sort_unstable();
-    let mut slices: Vec<RangeInclusive<MetricId>> = Vec::new();
-    let mut room = 0;
-    for (metric, n_groups) in metrics {
-        match slices.last_mut() {
-            Some(slice) if n_groups <= room => *slice = *slice.start()..=metric,
-            _ => {
-                slices.push(metric..=metric);
-                room = SLICE_GROUPS;
+
+    fn add(&mut self, series: SeriesId, times: &[i64], values: &[f64]) {
+        if self.series.get(self.at + 1) == Some(&series) {
+            self.at += 1;
+        } else if self.series.get(self.at) != Some(&series) {
+            self.at = match self.series.binary_search(&series) {
+                Ok(at) => at,
+                Err(at) => {
+                    let n = self.series.len();
+                    self.series.insert(at, series);
+                    if self.samples.len() == n {
+                        self.samples.push(Vec::new());
+                    }
+                    // The empty one behind the last moves to its place.
+                    self.samples[at..=n].rotate_right(1);
+                    at
+                }
+            };
+        }
+        let samples = times.iter().zip(values).map(|(ts, value)| Sample { ts: *ts, value: *value });
+        self.samples[self.at].extend(samples);
+    }
+
+    /// Each series in order of time, each time once.
+    fn sort(&mut self) {
+        for samples in &mut self.samples[..self.series.len()] {
+            if !samples.is_sorted_by(|a, b| a.ts < b.ts) {
+                // Stable: of two for one time, the one that was committed first.
+                samples.sort_by_key(|sample| sample.ts);
+                samples.dedup_by_key(|sample| sample.ts);
             }
         }
-        room = room.saturating_sub(n_groups);
     }
-    slices
-}
-
-fn encode_slice(
-    catalogue: &Catalogue,
-    runs: &[Arc<Run>],
-    slice: &RangeInclusive<MetricId>,
-) -> Result<Vec<(PackId, block::Encoded)>, FlushError> {
-    let mut samples: HashMap<SeriesId, Vec<Sample>> = HashMap::new();
-    let mut scratch = group::Scratch::default();
-    for run in runs {
-        run.batch.read_metrics(slice, &mut scratch, |_, series, times, values| {
-            let column = samples.entry(series).or_default();
-            column.extend(
-                times.iter().zip(values).map(|(ts, value)| Sample { ts: *ts, value: *value }),
-            );
-        })?;
-    }
-    let mut packs: Vec<(PackId, SeriesId, Vec<Sample>)> = Vec::with_capacity(samples.len());
-    {
-        let index = catalogue.index();
-        for (series, column) in samples {
-            // Leaving it out would lose acknowledged samples.
-            let position = index.position(series).ok_or(FlushError::UnknownSeries { series })?;
-            packs.push((index.pack(position), series, column));
-        }
-    }
-    packs.sort_unstable_by_key(|(pack, series, _)| (*pack, *series));
-    for (_, _, column) in &mut packs {
-        // Stable: of two for one time, the one that was committed first.
-        if !column.is_sorted_by(|a, b| a.ts < b.ts) {
-            column.sort_by_key(|sample| sample.ts);
-            column.dedup_by_key(|sample| sample.ts);
-        }
-    }
-    let mut encoder = block::Encoder::default();
-    Ok(packs
-        .chunk_by(|a, b| a.0 == b.0)
-        .flat_map(|pack| pack.chunks(PACK_SERIES_MAX))
-        .map(|chunk| {
-            (
-                chunk[0].0,
-                encoder.encode(chunk.iter().map(|(_, series, column)| (*series, &column[..]))),
-            )
-        })
-        .collect())
 }

@@ -3,17 +3,14 @@
 //! A batch is small, sorted and has a directory, so it is its own memory format: appending to the head costs nothing
 //! per sample, and a restart reads the bytes back without decoding them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, RwLock},
-};
+use std::sync::{Arc, RwLock};
 
 use super::{
     batch::Batch,
     catalogue::Position,
     codec::{CodecError, group},
 };
-use crate::model::{MetricId, Sample, SeriesId};
+use crate::model::{PackId, Sample, SeriesId};
 
 /// A committed batch in memory.
 #[derive(Debug)]
@@ -88,21 +85,19 @@ impl Head {
     }
 
     /// The value that the head holds of a series at exactly this time.
-    pub fn at(
-        &self,
-        metric: MetricId,
-        series: SeriesId,
-        ts: i64,
-    ) -> Result<Option<f64>, CodecError> {
+    pub fn at(&self, pack: PackId, series: SeriesId, ts: i64) -> Result<Option<f64>, CodecError> {
         let mut scratch = group::Scratch::default();
         for run in self.runs() {
             if !(run.t_min..=run.t_max).contains(&ts) {
                 continue;
             }
             let mut found = None;
-            run.batch.read(metric, &[series], &mut scratch, |_, times, values| {
-                found = times.binary_search(&ts).ok().map(|at| values[at]);
-            })?;
+            run.batch.read(
+                pack,
+                &mut scratch,
+                |id| id == series,
+                |_, times, values| found = times.binary_search(&ts).ok().map(|at| values[at]),
+            )?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -121,32 +116,4 @@ impl Latest<'_> {
     pub fn get(&self, position: Position) -> Sample {
         self.0.latest.get(position.0 as usize).copied().unwrap_or(NONE)
     }
-}
-
-/// Samples of `wanted` (sorted ids of one metric) with `from <= ts <= to` in these runs, unordered, appended to `out`.
-pub fn read_runs(
-    runs: &[Arc<Run>],
-    metric: MetricId,
-    wanted: &[SeriesId],
-    from: i64,
-    to: i64,
-    out: &mut HashMap<SeriesId, Vec<Sample>>,
-) -> Result<(), CodecError> {
-    let mut scratch = group::Scratch::default();
-    for run in runs.iter().filter(|run| run.t_min <= to && run.t_max >= from) {
-        run.batch.read(metric, wanted, &mut scratch, |series, times, values| {
-            let start = times.partition_point(|ts| *ts < from);
-            let end = times.partition_point(|ts| *ts <= to);
-            if start < end {
-                let samples = out.entry(series).or_default();
-                samples.extend(
-                    times[start..end]
-                        .iter()
-                        .zip(&values[start..end])
-                        .map(|(ts, value)| Sample { ts: *ts, value: *value }),
-                );
-            }
-        })?;
-    }
-    Ok(())
 }

@@ -145,7 +145,7 @@ async fn adopt(shared: &Arc<Shared>, now: i64) -> Result<(), HousekeepingError> 
         recover::read_back(&shared.db, &shared.catalogue, &shared.head, Some(writer.id))
             .await
             .map_err(|source| HousekeepingError::Recover { writer: writer.id, source })?;
-        let flushed = flush::flush(&shared.db, &shared.catalogue, &shared.head, writer, now)
+        let flushed = flush::flush(&shared.db, &shared.head, writer, now)
             .await
             .map_err(|source| HousekeepingError::Adopt { writer: writer.id, source })?;
         info!(

@@ -1,122 +1,282 @@
-//! Reading: head and blocks as if they were one.
+//! Reading: head, batches of other receivers and blocks as if they were one.
 //!
-//! The head is looked at first, then the database. A batch leaves the head only after its blocks are committed, so what
-//! the head no longer had is in blocks that the later look at the database sees: no holes. What both have is told apart
-//! by series and time: no doubles.
+//! The head is looked at first, then the database, by one statement and so in one snapshot. A batch leaves the head only
+//! after its blocks are committed, so what the head no longer had is in blocks that the later look at the database sees:
+//! no holes. What both have is told apart by series and time: no doubles.
+//!
+//! Series are read pack by pack, in order, while the database sends what comes next: memory is bounded by a few packs,
+//! however much is read.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
-use sqlx::{PgPool, Row};
+use sqlx::{PgPool, Row, postgres::PgRow};
+use tokio::sync::mpsc;
 
 use super::{
-    ReadError, SeriesSamples, block, catalogue::Catalogue, codec::group, head, head::Head,
+    ReadError, SeriesSamples,
+    batch::Batch,
+    block,
+    catalogue::Catalogue,
+    codec::group,
+    head::{Head, Run},
+    writer::Writer,
 };
-use crate::model::{MetricId, PackId, Sample, SeriesId};
+use crate::model::{PackId, Sample, SeriesId};
 
-/// What to look for, and where.
-#[derive(Debug, Default)]
-struct Plan {
-    by_metric: HashMap<MetricId, Vec<SeriesId>>,
-    packs: Vec<i32>,
+/// Packs whose rows wait to be decoded; a pack's day is about a megabyte.
+const FETCHED_PACKS: usize = 4;
+/// Packs that are decoded and wait to be taken.
+const DECODED_PACKS: usize = 2;
+/// The pack under which the statement gives batches, before all blocks.
+const BATCHES: i32 = -1;
+
+/// Where samples are looked for.
+#[derive(Clone)]
+pub(super) struct Places<'a> {
+    pub(super) db: &'a PgPool,
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) head: &'a Head,
+    /// Ourselves, whose batches are in the head.
+    pub(super) writer: Writer,
 }
 
+/// A time range in milliseconds, both ends included.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    from: i64,
+    to: i64,
+}
+
+/// The wanted series of each pack, in order.
+type Plan = BTreeMap<PackId, Vec<SeriesId>>;
+
+/// Samples by packs, in the order in which they are read.
+#[derive(Debug)]
+pub struct PackStream(mpsc::Receiver<Result<Vec<SeriesSamples>, ReadError>>);
+
+impl PackStream {
+    /// The wanted series of the next pack that have samples, in order of their numbers; `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<Vec<SeriesSamples>, ReadError>> {
+        self.0.recv().await
+    }
+
+    /// The same for threads that may block.
+    pub fn blocking_next(&mut self) -> Option<Result<Vec<SeriesSamples>, ReadError>> {
+        self.0.blocking_recv()
+    }
+}
+
+/// All samples with `from <= ts <= to`; entry i answers `series[i]`.
 pub(super) async fn read(
-    db: &PgPool,
-    catalogue: &Catalogue,
-    head: &Head,
+    places: Places<'_>,
     series: &[SeriesId],
     from: i64,
     to: i64,
 ) -> Result<Vec<SeriesSamples>, ReadError> {
-    let plan = plan(catalogue, series);
-    let runs = head.runs();
-    let mut found = read_blocks(db, &plan, series, from, to).await?;
-    let reading = tokio::task::spawn_blocking(move || {
-        for (metric, wanted) in &plan.by_metric {
-            head::read_runs(&runs, *metric, wanted, from, to, &mut found)?;
-        }
-        Ok::<_, ReadError>(found)
-    });
-    let mut found = match reading.await {
-        Ok(found) => found?,
-        Err(err) => std::panic::resume_unwind(err.into_panic()),
+    let mut stream = stream(places, series, from, to);
+    let mut found: HashMap<SeriesId, Vec<Sample>> = HashMap::with_capacity(series.len());
+    while let Some(pack) = stream.next().await {
+        found.extend(pack?.into_iter().map(|series| (series.series, series.samples)));
+    }
+    let samples_of = |id: &SeriesId| SeriesSamples {
+        series: *id,
+        samples: found.remove(id).unwrap_or_default(),
     };
-    Ok(series
-        .iter()
-        .map(|id| {
-            let mut samples = found.remove(id).unwrap_or_default();
+    Ok(series.iter().map(samples_of).collect())
+}
+
+/// Starts reading. Dropping the stream ends it.
+pub(super) fn stream(places: Places<'_>, series: &[SeriesId], from: i64, to: i64) -> PackStream {
+    let (decoded, packs) = mpsc::channel(DECODED_PACKS);
+    let plan = plan(places.catalogue, series);
+    if plan.is_empty() || from > to {
+        return PackStream(packs);
+    }
+    let range = Range { from, to };
+    // Before the database is looked at: see above.
+    let runs: Vec<Arc<Run>> =
+        places.head.runs().into_iter().filter(|run| range.meets(run.t_min, run.t_max)).collect();
+    let (fetched, rows) = mpsc::channel(FETCHED_PACKS);
+    let wanted_packs = plan.keys().map(|pack| pack.0).collect();
+    let (db, writer) = (places.db.clone(), places.writer);
+    tokio::spawn(async move {
+        if let Err(err) = fetch(&db, writer, wanted_packs, range, &fetched).await {
+            // Nobody waits any more if this fails.
+            let _ = fetched.send(Err(err.into())).await;
+        }
+    });
+    tokio::task::spawn_blocking(move || {
+        let mut decoder = Decoder { runs, range, scratch: group::Scratch::default() };
+        if let Err(err) = decoder.run(&plan, rows, &decoded) {
+            let _ = decoded.blocking_send(Err(err));
+        }
+    });
+    PackStream(packs)
+}
+
+fn plan(catalogue: &Catalogue, series: &[SeriesId]) -> Plan {
+    let index = catalogue.index();
+    let mut plan = Plan::new();
+    for id in series {
+        if let Some(position) = index.position(*id) {
+            plan.entry(index.pack(position)).or_default().push(*id);
+        }
+    }
+    for wanted in plan.values_mut() {
+        wanted.sort_unstable();
+        wanted.dedup();
+    }
+    plan
+}
+
+/// The rows of one pack, or all batches, in the order of their commits.
+struct Fetched {
+    pack: i32,
+    rows: Vec<PgRow>,
+}
+
+/// Sends all rows that may hold wanted samples, pack by pack.
+async fn fetch(
+    db: &PgPool,
+    writer: Writer,
+    packs: Vec<i32>,
+    range: Range,
+    fetched: &mpsc::Sender<Result<Fetched, ReadError>>,
+) -> Result<(), sqlx::Error> {
+    let mut rows = sqlx::query(
+        "SELECT pack, age, ord, ord2, 0 AS writer, t_min, t_max, body FROM watchpost.live_block
+          WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
+         UNION ALL
+         SELECT $5, 3, b.bucket, b.seq, b.writer, b.t_min, b.t_max, b.body
+           FROM watchpost.writer w JOIN watchpost.batch b ON b.writer = w.id AND b.seq > w.flushed_seq
+          WHERE w.id <> $4 AND b.t_min <= $3 AND b.t_max >= $2
+          ORDER BY pack, age, ord, ord2",
+    )
+    .bind(packs)
+    .bind(range.from)
+    .bind(range.to)
+    .bind(writer.id)
+    .bind(BATCHES)
+    .fetch(db);
+    let mut next = Fetched { pack: BATCHES, rows: Vec::new() };
+    while let Some(row) = rows.try_next().await? {
+        let pack: i32 = row.try_get("pack")?;
+        if pack != next.pack {
+            let done = std::mem::replace(&mut next, Fetched { pack, rows: Vec::new() });
+            if fetched.send(Ok(done)).await.is_err() {
+                return Ok(());
+            }
+        }
+        next.rows.push(row);
+    }
+    // Whoever decodes knows by the end of the channel that all was sent.
+    let _ = fetched.send(Ok(next)).await;
+    Ok(())
+}
+
+impl Range {
+    fn meets(self, t_min: i64, t_max: i64) -> bool {
+        t_min <= self.to && t_max >= self.from
+    }
+
+    /// The places of the times within.
+    fn of(self, times: &[i64]) -> std::ops::Range<usize> {
+        times.partition_point(|ts| *ts < self.from)..times.partition_point(|ts| *ts <= self.to)
+    }
+}
+
+struct Decoder {
+    runs: Vec<Arc<Run>>,
+    range: Range,
+    scratch: group::Scratch,
+}
+
+impl Decoder {
+    /// Brings each pack's rows and runs together, in order of packs.
+    fn run(
+        &mut self,
+        plan: &Plan,
+        mut rows: mpsc::Receiver<Result<Fetched, ReadError>>,
+        decoded: &mpsc::Sender<Result<Vec<SeriesSamples>, ReadError>>,
+    ) -> Result<(), ReadError> {
+        // Batches come first, whether there are any or not.
+        let mut next = rows.blocking_recv().transpose()?;
+        if let Some(batches) = next.take_if(|next| next.pack == BATCHES) {
+            self.add_batches(&batches.rows)?;
+            next = rows.blocking_recv().transpose()?;
+        }
+        for (pack, wanted) in plan {
+            let of_pack = next.take_if(|next| next.pack == pack.0);
+            if of_pack.is_some() {
+                next = rows.blocking_recv().transpose()?;
+            }
+            let of_pack = of_pack.map_or(Vec::new(), |fetched| fetched.rows);
+            let series = self.decode(*pack, wanted, &of_pack)?;
+            if !series.is_empty() && decoded.blocking_send(Ok(series)).is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the batches of other receivers.
+    fn add_batches(&mut self, rows: &[PgRow]) -> Result<(), ReadError> {
+        let held: HashSet<(i32, i64)> = self.runs.iter().map(|run| (run.writer, run.seq)).collect();
+        for row in rows {
+            let (writer, seq) = (row.try_get("writer")?, row.try_get("ord2")?);
+            if held.contains(&(writer, seq)) {
+                continue;
+            }
+            let batch = Batch::open(Bytes::from(row.try_get::<Vec<u8>, _>("body")?))?;
+            let (t_min, t_max) = (row.try_get("t_min")?, row.try_get("t_max")?);
+            self.runs.push(Arc::new(Run { writer, seq, t_min, t_max, batch }));
+        }
+        Ok(())
+    }
+
+    fn decode(
+        &mut self,
+        pack: PackId,
+        wanted: &[SeriesId],
+        rows: &[PgRow],
+    ) -> Result<Vec<SeriesSamples>, ReadError> {
+        let mut found: Vec<SeriesSamples> = wanted
+            .iter()
+            .map(|series| SeriesSamples { series: *series, samples: Vec::new() })
+            .collect();
+        let range = self.range;
+        let place = |id: SeriesId| wanted.binary_search(&id).ok();
+        let mut add = |id: SeriesId, times: &[i64], values: &[f64]| {
+            let within = range.of(times);
+            if let Some(at) = place(id) {
+                let (times, values) = (&times[within.clone()], &values[within]);
+                let samples = times.iter().zip(values);
+                found[at]
+                    .samples
+                    .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
+            }
+        };
+        let all = wanted.len() == block::PACK_SERIES_MAX;
+        let is_wanted = |id: SeriesId| all || place(id).is_some();
+        for row in rows {
+            block::read(row.try_get("body")?, &mut self.scratch, is_wanted, &mut add)?;
+        }
+        for run in &self.runs {
+            run.batch.read(pack, &mut self.scratch, is_wanted, &mut add)?;
+        }
+        found.retain(|series| !series.samples.is_empty());
+        for SeriesSamples { samples, .. } in &mut found {
             if !samples.is_sorted_by(|a, b| a.ts < b.ts) {
                 // Stable: of two for one time, the one that was committed first.
                 samples.sort_by_key(|sample| sample.ts);
                 samples.dedup_by_key(|sample| sample.ts);
             }
-            SeriesSamples { series: *id, samples }
-        })
-        .collect())
-}
-
-fn plan(catalogue: &Catalogue, series: &[SeriesId]) -> Plan {
-    let index = catalogue.index();
-    let mut plan = Plan::default();
-    let mut packs: HashSet<PackId> = HashSet::new();
-    for id in series {
-        if let Some(position) = index.position(*id) {
-            plan.by_metric.entry(index.known(position).metric).or_default().push(*id);
-            packs.insert(index.pack(position));
         }
+        Ok(found)
     }
-    for wanted in plan.by_metric.values_mut() {
-        wanted.sort_unstable();
-        wanted.dedup();
-    }
-    plan.packs = packs.into_iter().map(|pack| pack.0).collect();
-    plan
-}
-
-async fn read_blocks(
-    db: &PgPool,
-    plan: &Plan,
-    series: &[SeriesId],
-    from: i64,
-    to: i64,
-) -> Result<HashMap<SeriesId, Vec<Sample>>, ReadError> {
-    let wanted: Arc<HashSet<SeriesId>> = Arc::new(series.iter().copied().collect());
-    let mut found: HashMap<SeriesId, Vec<Sample>> = HashMap::new();
-    if plan.packs.is_empty() {
-        return Ok(found);
-    }
-    let mut rows = sqlx::query(
-        "SELECT body FROM watchpost.live_block
-          WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
-          ORDER BY age, ord, ord2",
-    )
-    .bind(&plan.packs)
-    .bind(from)
-    .bind(to)
-    .fetch(db);
-    let mut scratch = group::Scratch::default();
-    while let Some(row) = rows.try_next().await? {
-        let body: &[u8] = row.try_get("body")?;
-        block::read(
-            body,
-            &mut scratch,
-            |id| wanted.contains(&id),
-            |id, times, values| {
-                let start = times.partition_point(|ts| *ts < from);
-                let end = times.partition_point(|ts| *ts <= to);
-                let samples = found.entry(id).or_default();
-                samples.extend(
-                    times[start..end]
-                        .iter()
-                        .zip(&values[start..end])
-                        .map(|(ts, value)| Sample { ts: *ts, value: *value }),
-                );
-            },
-        )?;
-    }
-    Ok(found)
 }

@@ -79,7 +79,6 @@ pub(crate) async fn fastest(
     Ok(best)
 }
 
-
 /// Reads of the sizes that dashboards ask for, by matcher.
 pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow::Result<()> {
     let reader = receiver.storage().reader();

@@ -8,7 +8,11 @@
 //! `WATCHPOST_BENCH_VICTORIA_METRICS` and `WATCHPOST_BENCH_PROMETHEUS` name executables that are not on PATH, and
 //! `WATCHPOST_BENCH_RECEIVER` a `watchpost-receiver` to use instead of the one built here. Timings mean something only as ratios within one run on a machine that does nothing else.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program whose purpose is to print")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program whose purpose is to print"
+)]
 
 mod engine;
 mod load;
@@ -51,7 +55,12 @@ enum Command {
         samples: usize,
         #[arg(long, default_value_t = 4)]
         connections: usize,
-        #[arg(long, value_enum, value_delimiter = ',', default_value = "watchpost,victoria-metrics,prometheus")]
+        #[arg(
+            long,
+            value_enum,
+            value_delimiter = ',',
+            default_value = "watchpost,victoria-metrics,prometheus"
+        )]
         peers: Vec<Peer>,
     },
     /// What recorded requests weigh through all stages of storage
@@ -154,7 +163,9 @@ async fn ingest(workload: Workload, peers: &[Peer]) -> anyhow::Result<()> {
             postgres.stop().await;
         }
     }
-    println!("\nWatchpost's answer means committed to PostgreSQL, which has synced it; the others' that it is in memory.");
+    println!(
+        "\nWatchpost's answer means committed to PostgreSQL, which has synced it; the others' that it is in memory."
+    );
     Ok(())
 }
 

@@ -33,11 +33,20 @@ struct Series {
 enum Value {
     Constant(f64),
     /// Bytes or events: grows by whole steps.
-    Counter { value: f64, rate: f64 },
+    Counter {
+        value: f64,
+        rate: f64,
+    },
     /// Seconds with two decimals.
-    Seconds { value: f64, rate: f64 },
+    Seconds {
+        value: f64,
+        rate: f64,
+    },
     /// Pages of memory: up and down by multiples of 4096.
-    Gauge { value: f64, spread: f64 },
+    Gauge {
+        value: f64,
+        spread: f64,
+    },
     /// All bits of the mantissa.
     Ratio,
 }

@@ -82,7 +82,7 @@ impl Index {
 
     pub fn known(&self, position: Position) -> Known {
         let at = position.0 as usize;
-        Known { position, metric: self.metrics[at], series: self.series[at] }
+        Known { position, pack: self.packs[at], series: self.series[at] }
     }
 
     /// The pack that holds the series' samples in blocks.
@@ -137,8 +137,8 @@ impl Index {
                 let labels = other.labels(position);
                 self.insert(
                     Identity::of(&labels),
-                    known.metric,
-                    other.pack(position),
+                    other.metrics[at as usize],
+                    known.pack,
                     known.series,
                     &labels,
                 );

@@ -1,4 +1,4 @@
-//! A group: up to 64 adjacent series of one metric, the unit of batches and blocks alike.
+//! A group: up to 64 adjacent series of one pack, the unit of batches and blocks alike.
 //!
 //! Columns, because neighbours of one kind compress: first the series' ids, then which timestamp vector each has, then
 //! their value chunks. The byte diagram is in `receiver/docs/format/group.md`.

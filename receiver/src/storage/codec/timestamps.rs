@@ -3,7 +3,7 @@
 //! A vector is stored as its length, its first timestamp, and runs of equal steps, so that a perfectly regular one of
 //! any length takes a handful of bytes. The byte diagram is in `receiver/docs/format/group.md`.
 
-use std::collections::HashMap;
+use hashbrown::HashTable;
 
 use super::{
     CodecError,
@@ -20,8 +20,10 @@ pub struct Dictionary {
     flat: Vec<i64>,
     /// Where each vector ends in `flat`.
     ends: Vec<usize>,
-    /// Vector hash → candidates.
-    index: HashMap<u64, Vec<u32>>,
+    /// Numbers of vectors, by their hashes.
+    index: HashTable<(u64, u32)>,
+    /// The number given out last: neighbours often share their timestamps.
+    last: u32,
 }
 
 impl Dictionary {
@@ -30,6 +32,7 @@ impl Dictionary {
         self.flat.clear();
         self.ends.clear();
         self.index.clear();
+        self.last = 0;
     }
 
     pub fn len(&self) -> usize {
@@ -50,18 +53,20 @@ impl Dictionary {
     pub fn intern(&mut self, vector: &[i64]) -> u32 {
         debug_assert!(!vector.is_empty() && vector.is_sorted_by(|a, b| a < b));
         assert!(vector.len() <= VECTOR_LEN_MAX, "the caller splits longer vectors");
+        if !self.is_empty() && self.vector(self.last) == vector {
+            return self.last;
+        }
         let hash = mix(vector);
-        if let Some(candidates) = self.index.get(&hash) {
-            for id in candidates {
-                if self.vector(*id) == vector {
-                    return *id;
-                }
-            }
+        let found = self.index.find(hash, |(of, id)| *of == hash && self.vector(*id) == vector);
+        if let Some((_, id)) = found {
+            self.last = *id;
+            return self.last;
         }
         let id = self.ends.len() as u32;
         self.flat.extend_from_slice(vector);
         self.ends.push(self.flat.len());
-        self.index.entry(hash).or_default().push(id);
+        self.index.insert_unique(hash, (hash, id), |(of, _)| *of);
+        self.last = id;
         id
     }
 
@@ -80,7 +85,8 @@ fn mix(vector: &[i64]) -> u64 {
     for ts in vector {
         hash = (hash ^ *ts as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
     }
-    hash
+    // The table looks at the highest bits and the lowest ones.
+    hash ^ hash >> 32
 }
 
 fn encode_vector(vector: &[i64], base: i64, out: &mut Vec<u8>) {
