@@ -42,7 +42,7 @@ pub fn decompress(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), S
     if declared > limit {
         return Err(SnappyError::TooLarge { declared, limit });
     }
-    // Growing without clearing first would zero bytes that are overwritten anyway.
+    // Not cleared first: what a reused buffer holds is overwritten, and only growth is zeroed.
     out.resize(declared, 0);
     let written = raw::Decoder::new().decompress(block, out).map_err(corrupt)?;
     debug_assert_eq!(written, declared);

@@ -1,5 +1,7 @@
 //! From the bytes of a request to samples of series: one pass, no message built.
 
+use std::cell::RefCell;
+
 use proto::{
     remote_write::{Message, v1::MetricMetadata, walk},
     snappy,
@@ -35,12 +37,40 @@ pub(super) struct UnknownSeries {
 pub(super) fn v1(
     block: &[u8],
     index: &Index,
-    hasher: RawHasher,
+    hasher: &RawHasher,
     limits: &Limits,
     now: i64,
 ) -> Result<Decoded, WriteError> {
-    let mut body = Vec::new();
-    snappy::decompress(block, limits.decoded_bytes_max, &mut body)?;
+    BODY.with_borrow_mut(|body| {
+        let decoded = snappy::decompress(block, limits.decoded_bytes_max, body)
+            .map_err(WriteError::from)
+            .and_then(|()| v1_body(body, index, hasher, limits, now));
+        if body.capacity() > KEPT_BYTES_MAX {
+            *body = Vec::new();
+        }
+        decoded
+    })
+}
+
+thread_local! {
+    /// Memory to decompress into: fresh one would be zeroed and faulted in for each request.
+    static BODY: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// How much of it a thread keeps.
+const KEPT_BYTES_MAX: usize = 2 << 20;
+/// A sample with its labels takes about this many bytes; a guess that saves growing.
+const SAMPLE_BYTES: usize = 128;
+/// The guess goes no further than this.
+const SAMPLES_GUESS_MAX: usize = 10_000;
+
+fn v1_body(
+    body: &[u8],
+    index: &Index,
+    hasher: &RawHasher,
+    limits: &Limits,
+    now: i64,
+) -> Result<Decoded, WriteError> {
     let mut decoder = Decoder {
         index,
         hasher,
@@ -48,15 +78,18 @@ pub(super) fn v1(
         now,
         n_series: 0,
         n_samples: 0,
-        decoded: Decoded::default(),
+        decoded: Decoded {
+            samples: Vec::with_capacity((body.len() / SAMPLE_BYTES).min(SAMPLES_GUESS_MAX)),
+            ..Decoded::default()
+        },
     };
-    walk::v1(&body, &mut decoder)?;
+    walk::v1(body, &mut decoder)?;
     Ok(decoder.decoded)
 }
 
 struct Decoder<'a> {
     index: &'a Index,
-    hasher: RawHasher,
+    hasher: &'a RawHasher,
     limits: &'a Limits,
     now: i64,
     n_series: usize,

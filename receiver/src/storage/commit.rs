@@ -42,6 +42,10 @@ const HEAD_BYTES_MAX: usize = 1 << 30;
 /// Samples of one batch: a row of a few megabytes at most.
 const BATCH_SAMPLES_MAX: usize = 256 << 10;
 
+/// Groups of up to this many samples are prepared where the committer runs, in about a millisecond; larger ones on a
+/// thread that may be busy for longer.
+const INLINE_SAMPLES_MAX: usize = 8 << 10;
+
 /// One sample of a series that the catalogue knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming {
@@ -151,25 +155,32 @@ impl Committer {
             let group = collect(first, &mut requests);
             let head = head.clone();
             let before = in_flight.as_ref().map(|flight| Arc::clone(&flight.merged));
-            let preparing = tokio::task::spawn_blocking(move || {
-                let prepared = prepare(group, &head, before.as_deref(), &mut encoder);
-                (prepared, encoder)
-            });
-            let prepared = match preparing.await {
-                Ok((Ok(prepared), returned)) => {
-                    encoder = returned;
-                    prepared
+            let n_samples: usize = group.iter().map(|request| request.samples.len()).sum();
+            let prepared = if n_samples <= INLINE_SAMPLES_MAX {
+                prepare(group, &head, before.as_deref(), &mut encoder)
+            } else {
+                let mut moved = std::mem::take(&mut encoder);
+                let preparing = tokio::task::spawn_blocking(move || {
+                    let prepared = prepare(group, &head, before.as_deref(), &mut moved);
+                    (prepared, moved)
+                });
+                match preparing.await {
+                    Ok((prepared, returned)) => {
+                        encoder = returned;
+                        prepared
+                    }
+                    Err(err) => {
+                        // The group's senders see their channel close, and try again.
+                        error!("prepare a batch: {err}");
+                        continue;
+                    }
                 }
-                Ok((Err(err), returned)) => {
+            };
+            let prepared = match prepared {
+                Ok(prepared) => prepared,
+                Err(err) => {
                     // A bug, found before anything was acknowledged.
                     error!("a batch cannot be read back and is not written: {err}");
-                    encoder = returned;
-                    continue;
-                }
-                Err(err) => {
-                    // The group's senders see their channel close, and try again.
-                    error!("prepare a batch: {err}");
-                    encoder = batch::Encoder::default();
                     continue;
                 }
             };

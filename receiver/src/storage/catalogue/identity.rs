@@ -1,9 +1,16 @@
 //! The two keys of a series: a quick one for this process, a lasting one for the database.
 
+use std::{
+    collections::hash_map::RandomState,
+    fmt,
+    hash::{BuildHasher, Hasher},
+    sync::Arc,
+};
+
 use promql::model::Labels;
 use sha2::{Digest, Sha256};
-use twox_hash::XxHash3_128;
 use uuid::Uuid;
+use xxhash_rust::xxh3::xxh3_128_with_secret;
 
 /// What identifies a series in the database: the first 128 bits of SHA-256 over its sorted labels, each name and value
 /// closed by a byte that no UTF-8 text holds.
@@ -34,22 +41,36 @@ impl Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RawKey(pub u128);
 
-/// Hashes raw label bytes with a seed of this process, so that nobody can craft two label sets that meet.
-#[derive(Clone, Copy, Debug)]
+/// Bytes of a secret of XXH3 that serve inputs of every length.
+const SECRET_BYTES: usize = 192;
+
+/// Hashes raw label bytes with a secret of this process, so that nobody can craft two label sets that meet. Cheap to clone.
+#[derive(Clone)]
 pub struct RawHasher {
-    seed: u64,
+    // A seed would be stretched to such a secret for every long input.
+    secret: Arc<[u8; SECRET_BYTES]>,
+}
+
+impl fmt::Debug for RawHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawHasher")
+    }
 }
 
 impl RawHasher {
     pub fn new() -> Self {
-        use std::hash::{BuildHasher, Hasher};
-        // The standard library draws its keys from the operating system.
-        Self { seed: std::collections::hash_map::RandomState::new().build_hasher().finish() }
+        let mut secret = [0; SECRET_BYTES];
+        for piece in secret.chunks_exact_mut(8) {
+            // The standard library draws its keys from the operating system, and each state differs.
+            let random = RandomState::new().build_hasher().finish();
+            piece.copy_from_slice(&random.to_le_bytes());
+        }
+        Self { secret: Arc::new(secret) }
     }
 
     #[inline]
     pub fn key(&self, bytes: &[u8]) -> RawKey {
-        RawKey(XxHash3_128::oneshot_with_seed(self.seed, bytes))
+        RawKey(xxh3_128_with_secret(bytes, &*self.secret))
     }
 }
 

@@ -22,9 +22,9 @@ struct Symbol(u32);
 #[derive(Debug, Default)]
 pub struct Index {
     symbols: Symbols,
-    series: Vec<SeriesId>,
+    /// What a lookup gives, side by side: one look into memory finds both.
+    places: Vec<(SeriesId, PackId)>,
     metrics: Vec<MetricId>,
-    packs: Vec<PackId>,
     /// Where each series' labels end in `labels`.
     label_ends: Vec<u32>,
     labels: Vec<(Symbol, Symbol)>,
@@ -60,11 +60,11 @@ fn put(table: &mut HashTable<KeyEntry>, key: u128, position: Position) {
 
 impl Index {
     pub fn len(&self) -> usize {
-        self.series.len()
+        self.places.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        self.places.is_empty()
     }
 
     #[inline]
@@ -81,13 +81,13 @@ impl Index {
     }
 
     pub fn known(&self, position: Position) -> Known {
-        let at = position.0 as usize;
-        Known { position, pack: self.packs[at], series: self.series[at] }
+        let (series, pack) = self.places[position.0 as usize];
+        Known { position, pack, series }
     }
 
     /// The pack that holds the series' samples in blocks.
     pub fn pack(&self, position: Position) -> PackId {
-        self.packs[position.0 as usize]
+        self.places[position.0 as usize].1
     }
 
     /// Lets requests that hold these label bytes find the series.
@@ -108,11 +108,10 @@ impl Index {
             return position;
         }
         let position = Position(
-            u32::try_from(self.series.len()).expect("memory ends long before 4 billion series"),
+            u32::try_from(self.places.len()).expect("memory ends long before 4 billion series"),
         );
-        self.series.push(series);
+        self.places.push((series, pack));
         self.metrics.push(metric);
-        self.packs.push(pack);
         for label in labels {
             let pair = (self.symbols.intern(&label.name), self.symbols.intern(&label.value));
             self.labels.push(pair);
@@ -185,7 +184,7 @@ impl Index {
         let mut positions = self.select_positions(matchers);
         positions.truncate(limit.saturating_add(1));
         let mut series: Vec<SeriesId> =
-            positions.into_iter().map(|position| self.series[position as usize]).collect();
+            positions.into_iter().map(|position| self.places[position as usize].0).collect();
         series.sort_unstable();
         series
     }
@@ -208,7 +207,7 @@ impl Index {
                 return Vec::new();
             }
         }
-        let mut positions = candidates.unwrap_or_else(|| (0..self.series.len() as u32).collect());
+        let mut positions = candidates.unwrap_or_else(|| (0..self.places.len() as u32).collect());
         for filter in filters {
             let name = self.symbols.find(filter.name());
             positions.retain(|position| {

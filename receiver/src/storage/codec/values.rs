@@ -244,9 +244,11 @@ fn exact(value: f64, exponent: u8) -> Option<i64> {
     if scaled.is_nan() || scaled.abs() > MANTISSA_MAX {
         return None;
     }
-    let rounded = scaled.round_ties_even();
-    // −0 fails here, as it must: the integer 0 divides to +0.
-    let mantissa = rounded as i64;
+    // Rounded to the nearest; which of two at equal distance does not matter, for neither is exact. Beyond 2^52 there are
+    // no fractions to round.
+    let half = if scaled.abs() < MANTISSA_MAX / 2.0 { 0.5f64.copysign(scaled) } else { 0.0 };
+    // −0 fails below, as it must: the integer 0 divides to +0.
+    let mantissa = (scaled + half) as i64;
     ((mantissa as f64 / power).to_bits() == value.to_bits()).then_some(mantissa)
 }
 
