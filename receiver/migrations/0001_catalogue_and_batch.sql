@@ -26,6 +26,8 @@ CREATE TABLE watchpost.series (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX series_metric_id_idx ON watchpost.series (metric_id);
+-- A few bytes in all: series are created in the order of time. Receivers ask for what others created lately.
+CREATE INDEX series_created_at_idx ON watchpost.series USING brin (created_at) WITH (pages_per_range = 16);
 
 -- Numbers are claimed in ranges, so that no sequence is touched for each new series and numbers stay dense.
 CREATE TABLE watchpost.id_range (

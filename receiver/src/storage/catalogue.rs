@@ -52,6 +52,8 @@ pub struct Catalogue {
     /// One creator at a time: concurrent requests often bring the same new series.
     creation: tokio::sync::Mutex<rows::Claims>,
     generation: AtomicU64,
+    /// What others created before this time of the database is in the index, but for what was being committed.
+    seen_until: tokio::sync::Mutex<String>,
     descriptions: tokio::sync::Mutex<description::Written>,
 }
 
@@ -59,9 +61,10 @@ impl Catalogue {
     /// Reads all series of the database.
     pub async fn load(db: PgPool) -> Result<Self, sqlx::Error> {
         let mut index = Index::default();
-        rows::load(&db, &mut index).await?;
+        let seen_until = rows::load(&db, &mut index).await?;
         Ok(Self {
             db,
+            seen_until: tokio::sync::Mutex::new(seen_until),
             index: RwLock::new(index),
             creation: tokio::sync::Mutex::default(),
             generation: AtomicU64::new(1),
@@ -69,13 +72,25 @@ impl Catalogue {
         })
     }
 
-    /// Adds the series that other receivers created since.
+    /// Adds the series that other receivers created since this was last asked.
     pub async fn refresh(&self) -> Result<(), sqlx::Error> {
-        let mut fresh = Index::default();
-        rows::load(&self.db, &mut fresh).await?;
+        let mut seen_until = self.seen_until.lock().await;
+        let (now, fresh) = rows::created_since(&self.db, &seen_until).await?;
+        *seen_until = now;
         let mut index = self.index.write().expect("no holder panics");
-        index.adopt(&fresh);
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        let before = index.len();
+        for row in fresh {
+            index.insert(
+                row.identity,
+                row.metric,
+                row.pack,
+                row.series,
+                row.labels.iter().map(|label| (&*label.name, &*label.value)),
+            );
+        }
+        if index.len() > before {
+            self.generation.fetch_add(1, Ordering::AcqRel);
+        }
         Ok(())
     }
 
@@ -111,7 +126,8 @@ impl Catalogue {
             let rows = rows::create(&self.db, &mut claims, created).await?;
             let mut index = self.index.write().expect("no holder panics");
             for row in rows {
-                index.insert(row.identity, row.metric, row.pack, row.series, row.labels);
+                let labels = row.labels.iter().map(|label| (&*label.name, &*label.value));
+                index.insert(row.identity, row.metric, row.pack, row.series, labels);
             }
             self.generation.fetch_add(1, Ordering::AcqRel);
         }

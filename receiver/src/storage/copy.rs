@@ -44,3 +44,102 @@ impl CopyRow<'_> {
         self
     }
 }
+
+/// Reads rows as COPY sends them, in pieces that end anywhere.
+#[derive(Debug, Default)]
+pub(super) struct CopyReader {
+    bytes: Vec<u8>,
+    at: usize,
+    has_begun: bool,
+}
+
+/// Bytes that are no row.
+#[derive(Debug, thiserror::Error)]
+#[error("the rows of COPY do not follow their format")]
+pub(super) struct CopyError;
+
+impl CopyReader {
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..self.at);
+        self.at = 0;
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The columns of the next row, none of them null; `None` if more bytes are needed, or at the end.
+    pub(super) fn row<const N: usize>(&mut self) -> Result<Option<[&[u8]; N]>, CopyError> {
+        if !self.has_begun {
+            let Some(header) = self.bytes.get(..CopyRows::HEADER.len()) else { return Ok(None) };
+            if header != CopyRows::HEADER {
+                return Err(CopyError);
+            }
+            self.has_begun = true;
+            self.at = CopyRows::HEADER.len();
+        }
+        let mut at = self.at;
+        let Some(n_columns) = take(&self.bytes, &mut at, 2) else { return Ok(None) };
+        let n_columns = i16::from_be_bytes(fixed(&self.bytes[n_columns])?);
+        if n_columns == -1 {
+            return Ok(None);
+        }
+        if n_columns as usize != N {
+            return Err(CopyError);
+        }
+        let mut columns = [const { 0..0 }; N];
+        for column in &mut columns {
+            let Some(length) = take(&self.bytes, &mut at, 4) else { return Ok(None) };
+            let length = int(&self.bytes[length])?;
+            let length = usize::try_from(length).map_err(|_| CopyError)?;
+            let Some(range) = take(&self.bytes, &mut at, length) else { return Ok(None) };
+            *column = range;
+        }
+        self.at = at;
+        Ok(Some(columns.map(|range| &self.bytes[range])))
+    }
+}
+
+fn take(bytes: &[u8], at: &mut usize, n: usize) -> Option<std::ops::Range<usize>> {
+    let end = at.checked_add(n).filter(|end| *end <= bytes.len())?;
+    let start = std::mem::replace(at, end);
+    Some(start..end)
+}
+
+pub(super) fn fixed<const N: usize>(column: &[u8]) -> Result<[u8; N], CopyError> {
+    column.try_into().map_err(|_| CopyError)
+}
+
+pub(super) fn int(column: &[u8]) -> Result<i32, CopyError> {
+    fixed(column).map(i32::from_be_bytes)
+}
+
+pub(super) fn bigint(column: &[u8]) -> Result<i64, CopyError> {
+    fixed(column).map(i64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_from_pieces_of_any_size() {
+        let mut rows = CopyRows::default();
+        rows.row(3).int(7).bigint(-1).bytes(b"seven");
+        rows.row(3).int(8).bigint(1).bytes(b"");
+        let mut bytes = CopyRows::HEADER.to_vec();
+        bytes.extend(rows.take());
+        bytes.extend(CopyRows::TRAILER);
+        for size in [1, 2, 7, 1000] {
+            let mut reader = CopyReader::default();
+            let mut seen = Vec::new();
+            for piece in bytes.chunks(size) {
+                reader.push(piece);
+                while let Some([a, b, c]) = reader.row().unwrap() {
+                    seen.push((int(a).unwrap(), bigint(b).unwrap(), c.to_vec()));
+                }
+            }
+            assert_eq!(seen, [(7, -1, b"seven".to_vec()), (8, 1, Vec::new())]);
+        }
+        let mut reader = CopyReader::default();
+        reader.push(&[1; 40]);
+        assert!(reader.row::<3>().is_err());
+    }
+}

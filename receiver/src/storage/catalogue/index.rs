@@ -2,9 +2,9 @@
 //!
 //! Positions only grow, so every postings list is sorted by being appended to.
 
-use std::collections::HashMap;
+use std::hash::BuildHasher;
 
-use hashbrown::HashTable;
+use hashbrown::{HashMap, HashTable};
 use promql::model::{Label, Labels, METRIC_NAME, MatchOp, Matcher};
 
 use super::{Identity, Known, RawKey};
@@ -18,6 +18,10 @@ pub struct Position(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Symbol(u32);
 
+/// An interned label: a name and a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Pair(u32);
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub struct Index {
@@ -27,13 +31,70 @@ pub struct Index {
     metrics: Vec<MetricId>,
     /// Where each series' labels end in `labels`.
     label_ends: Vec<u32>,
-    labels: Vec<(Symbol, Symbol)>,
+    labels: Vec<Pair>,
     by_identity: HashTable<KeyEntry>,
     by_raw_key: HashTable<KeyEntry>,
-    by_id: HashMap<i64, u32>,
-    postings: HashMap<(Symbol, Symbol), Vec<u32>>,
-    /// All values of a label name, in order of their first appearance.
-    values: HashMap<Symbol, Vec<Symbol>>,
+    by_id: ById,
+    pairs: Pairs,
+    /// The positions of all series that have a pair, sorted; by its number.
+    postings: Vec<Vec<u32>>,
+    /// All pairs of a label name, in order of their first appearance.
+    values: HashMap<Symbol, Vec<Pair>>,
+}
+
+/// Positions by series numbers, in pages: numbers are dense within the ranges that receivers claim.
+#[derive(Debug, Default)]
+struct ById(Vec<Option<Box<[u32; PAGE]>>>);
+
+const PAGE: usize = 4096;
+/// Numbers start at 1, and no database holds as many series as this.
+const ID_MAX: i64 = 1 << 36;
+const NOWHERE: u32 = u32::MAX;
+
+impl ById {
+    fn get(&self, id: SeriesId) -> Option<u32> {
+        let at = usize::try_from(id.0).ok()?;
+        let page = self.0.get(at / PAGE)?.as_ref()?;
+        Some(page[at % PAGE]).filter(|position| *position != NOWHERE)
+    }
+
+    fn insert(&mut self, id: SeriesId, position: u32) {
+        assert!((0..ID_MAX).contains(&id.0), "series numbers are claimed one after the other");
+        let at = id.0 as usize;
+        if self.0.len() <= at / PAGE {
+            self.0.resize_with(at / PAGE + 1, || None);
+        }
+        self.0[at / PAGE].get_or_insert_with(|| Box::new([NOWHERE; PAGE]))[at % PAGE] = position;
+    }
+}
+
+/// Every distinct label once.
+#[derive(Debug, Default)]
+struct Pairs {
+    texts: Vec<(Symbol, Symbol)>,
+    table: HashTable<u32>,
+    hasher: hashbrown::DefaultHashBuilder,
+}
+
+impl Pairs {
+    fn find(&self, pair: (Symbol, Symbol)) -> Option<Pair> {
+        let found =
+            self.table.find(self.hasher.hash_one(pair), |at| self.texts[*at as usize] == pair);
+        found.map(|at| Pair(*at))
+    }
+
+    /// The pair's number, and whether it is new.
+    fn intern(&mut self, pair: (Symbol, Symbol)) -> (Pair, bool) {
+        if let Some(known) = self.find(pair) {
+            return (known, false);
+        }
+        let at = self.texts.len() as u32;
+        self.texts.push(pair);
+        let (texts, hasher) = (&self.texts, &self.hasher);
+        let hash = |at: &u32| hasher.hash_one(texts[*at as usize]);
+        self.table.insert_unique(hasher.hash_one(pair), at, hash);
+        (Pair(at), true)
+    }
 }
 
 /// A 128-bit key of which 64 bits choose the place and 32 more are compared: 16 bytes an entry instead of 32.
@@ -77,7 +138,7 @@ impl Index {
     }
 
     pub fn position(&self, series: SeriesId) -> Option<Position> {
-        self.by_id.get(&series.0).map(|position| Position(*position))
+        self.by_id.get(series).map(Position)
     }
 
     pub fn known(&self, position: Position) -> Known {
@@ -95,14 +156,15 @@ impl Index {
         put(&mut self.by_raw_key, key.0, position);
     }
 
-    /// Adds a series; one that is there already is left as it is.
-    pub fn insert(
+    /// Adds a series; one that is there already is left as it is. Its labels, the metric's name among them, come in any
+    /// order.
+    pub fn insert<'a>(
         &mut self,
         identity: Identity,
         metric: MetricId,
         pack: PackId,
         series: SeriesId,
-        labels: &Labels,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Position {
         if let Some(position) = find(&self.by_identity, identity.0) {
             return position;
@@ -112,46 +174,28 @@ impl Index {
         );
         self.places.push((series, pack));
         self.metrics.push(metric);
-        for label in labels {
-            let pair = (self.symbols.intern(&label.name), self.symbols.intern(&label.value));
-            self.labels.push(pair);
-            let list = self.postings.entry(pair).or_default();
-            if list.is_empty() {
-                self.values.entry(pair.0).or_default().push(pair.1);
+        for (name, value) in labels {
+            let name = self.symbols.intern(name);
+            let (pair, is_new) = self.pairs.intern((name, self.symbols.intern(value)));
+            if is_new {
+                self.values.entry(name).or_default().push(pair);
+                self.postings.push(Vec::new());
             }
-            list.push(position.0);
+            self.labels.push(pair);
+            self.postings[pair.0 as usize].push(position.0);
         }
         self.label_ends.push(self.labels.len() as u32);
         put(&mut self.by_identity, identity.0, position);
-        self.by_id.insert(series.0, position.0);
+        self.by_id.insert(series, position.0);
         position
-    }
-
-    /// Adds the series of `other` that are not here.
-    pub fn adopt(&mut self, other: &Self) {
-        for at in 0..other.len() as u32 {
-            let position = Position(at);
-            let known = other.known(position);
-            if self.position(known.series).is_none() {
-                let labels = other.labels(position);
-                self.insert(
-                    Identity::of(&labels),
-                    other.metrics[at as usize],
-                    known.pack,
-                    known.series,
-                    &labels,
-                );
-            }
-        }
     }
 
     pub fn labels(&self, position: Position) -> Labels {
         let labels = self
-            .pairs(position)
-            .iter()
+            .pairs_of(position)
             .map(|(name, value)| Label {
-                name: self.symbols.text(*name).into(),
-                value: self.symbols.text(*value).into(),
+                name: self.symbols.text(name).into(),
+                value: self.symbols.text(value).into(),
             })
             .collect();
         Labels::new(labels).expect("a stored label set is valid")
@@ -173,7 +217,7 @@ impl Index {
             .get(&name)
             .into_iter()
             .flatten()
-            .map(|value| self.symbols.text(*value))
+            .map(|pair| self.symbols.text(self.pairs.texts[pair.0 as usize].1))
             .collect();
         values.sort_unstable();
         values
@@ -224,41 +268,36 @@ impl Index {
         let Some(name) = self.symbols.find(matcher.name()) else { return Vec::new() };
         if matcher.op() == MatchOp::Equal {
             let value = self.symbols.find(matcher.value());
-            return value
-                .and_then(|value| self.postings.get(&(name, value)))
-                .cloned()
-                .unwrap_or_default();
+            let pair = value.and_then(|value| self.pairs.find((name, value)));
+            return pair.map(|pair| self.postings[pair.0 as usize].clone()).unwrap_or_default();
         }
         let mut union = Vec::new();
-        for value in self.values.get(&name).into_iter().flatten() {
-            if matcher.matches_value(self.symbols.text(*value)) {
-                union.extend_from_slice(&self.postings[&(name, *value)]);
+        for pair in self.values.get(&name).into_iter().flatten() {
+            let value = self.pairs.texts[pair.0 as usize].1;
+            if matcher.matches_value(self.symbols.text(value)) {
+                union.extend_from_slice(&self.postings[pair.0 as usize]);
             }
         }
         union.sort_unstable();
         union
     }
 
-    fn pairs(&self, position: Position) -> &[(Symbol, Symbol)] {
+    fn pairs_of(&self, position: Position) -> impl Iterator<Item = (Symbol, Symbol)> {
         let at = position.0 as usize;
         let start = if at == 0 { 0 } else { self.label_ends[at - 1] };
-        &self.labels[start as usize..self.label_ends[at] as usize]
+        let pairs = &self.labels[start as usize..self.label_ends[at] as usize];
+        pairs.iter().map(|pair| self.pairs.texts[pair.0 as usize])
     }
 
     fn value(&self, position: Position, name: Symbol) -> Option<&str> {
-        self.pairs(position)
-            .iter()
-            .find(|pair| pair.0 == name)
-            .map(|pair| self.symbols.text(pair.1))
+        self.pairs_of(position).find(|pair| pair.0 == name).map(|pair| self.symbols.text(pair.1))
     }
 
     /// The metric's number, if any series has that name.
     pub fn metric(&self, name: &str) -> Option<MetricId> {
         let pair = (self.symbols.find(METRIC_NAME)?, self.symbols.find(name)?);
-        self.postings
-            .get(&pair)
-            .and_then(|list| list.first())
-            .map(|position| self.metrics[*position as usize])
+        let postings = &self.postings[self.pairs.find(pair)?.0 as usize];
+        postings.first().map(|position| self.metrics[*position as usize])
     }
 }
 
@@ -291,7 +330,6 @@ impl Symbols {
     }
 
     fn find(&self, text: &str) -> Option<Symbol> {
-        use std::hash::BuildHasher;
         let hash = self.hasher.hash_one(text);
         self.table
             .find(hash, |at| text_of(&self.text, &self.ends, *at) == text)
@@ -299,7 +337,6 @@ impl Symbols {
     }
 
     fn intern(&mut self, text: &str) -> Symbol {
-        use std::hash::BuildHasher;
         if let Some(symbol) = self.find(text) {
             return symbol;
         }
@@ -333,7 +370,7 @@ mod tests {
                 MetricId(1),
                 PackId(1),
                 SeriesId(at as i64 + 1),
-                &labels,
+                pairs.iter().copied(),
             );
         }
         index
@@ -374,8 +411,7 @@ mod tests {
     fn a_series_is_inserted_once() {
         let mut index = index(&[&[("__name__", "up")]]);
         let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
-        let again =
-            index.insert(Identity::of(&labels), MetricId(9), PackId(9), SeriesId(9), &labels);
+        let again = index.insert(Identity::of(&labels), MetricId(9), PackId(9), SeriesId(9), []);
         assert_eq!((again, index.len()), (Position(0), 1));
         assert_eq!(index.labels(again), labels);
         index.remember(RawKey(77), again);

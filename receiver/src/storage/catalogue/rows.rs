@@ -1,14 +1,25 @@
 //! The catalogue's rows in PostgreSQL: reading them all, and creating new ones.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use futures_util::TryStreamExt;
 use promql::model::{Labels, METRIC_NAME};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Deserializer, MapAccess, Visitor},
+};
 use sqlx::{PgPool, Row, types::Json};
 use uuid::Uuid;
 
 use super::{Identity, Index, packs::Packs};
-use crate::model::{MetricId, PackId, SeriesId};
+use crate::{
+    model::{MetricId, PackId, SeriesId},
+    storage::copy::{self, CopyReader},
+};
 
 /// How many numbers one claim takes: few round trips under churn, few numbers lost at a restart.
 const SERIES_CLAIM: i64 = 4096;
@@ -33,29 +44,129 @@ pub(super) struct Created<'a> {
     pub(super) labels: &'a Labels,
 }
 
-/// Reads all series into the index.
-pub(super) async fn load(db: &PgPool, index: &mut Index) -> Result<(), sqlx::Error> {
-    let mut rows = sqlx::query(
+/// A series that another receiver created.
+pub(super) struct Found {
+    pub(super) identity: Identity,
+    pub(super) metric: MetricId,
+    pub(super) pack: PackId,
+    pub(super) series: SeriesId,
+    pub(super) labels: Labels,
+}
+
+/// Longer than any statement that creates series may take, between its `now()` and its commit.
+const COMMITTING_MAX: &str = "60 seconds";
+
+/// Reads all series into the index, and says at which time of the database.
+pub(super) async fn load(db: &PgPool, index: &mut Index) -> Result<String, sqlx::Error> {
+    let now = sqlx::query_scalar("SELECT now()::text").fetch_one(db).await?;
+    let rows = sqlx::query("SELECT id, name FROM watchpost.metric").fetch_all(db).await?;
+    let names: HashMap<i32, String> = rows
+        .iter()
+        .map(|row| Ok((row.try_get("id")?, row.try_get("name")?)))
+        .collect::<Result<_, sqlx::Error>>()?;
+    let mut connection = db.acquire().await?;
+    // In the order of numbers, so that positions follow them.
+    let mut stream = connection
+        .copy_out_raw(
+            "COPY (SELECT id, metric_id, pack, identity, labels FROM watchpost.series ORDER BY id)
+             TO STDOUT (FORMAT binary)",
+        )
+        .await?;
+    let mut rows = CopyReader::default();
+    while let Some(bytes) = stream.try_next().await? {
+        rows.push(&bytes);
+        while let Some(row) = rows.row().map_err(decode)? {
+            let [series, metric, pack, identity, labels] = row;
+            let metric = copy::int(metric).map_err(decode)?;
+            let name = names.get(&metric).map(String::as_str);
+            // A metric may be created between the two queries; its series are then read again by whoever needs them.
+            let Some(name) = name else { continue };
+            // `jsonb` is sent as a version number and its text.
+            let Some((1, text)) = labels.split_first() else {
+                return Err(decode("labels are in an unknown version of jsonb"));
+            };
+            let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::with_capacity(16);
+            let mut json = serde_json::Deserializer::from_slice(text);
+            LabelPairs(&mut pairs).deserialize(&mut json).map_err(decode)?;
+            index.insert(
+                Identity(u128::from_be_bytes(copy::fixed(identity).map_err(decode)?)),
+                MetricId(metric),
+                PackId(copy::int(pack).map_err(decode)?),
+                SeriesId(copy::bigint(series).map_err(decode)?),
+                std::iter::once((METRIC_NAME, name))
+                    .chain(pairs.iter().map(|(name, value)| (&**name, &**value))),
+            );
+        }
+    }
+    Ok(now)
+}
+
+fn decode(err: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::Decode(err.into())
+}
+
+/// The labels of a `jsonb` object, borrowed from its text where nothing in it is escaped.
+struct LabelPairs<'p, 'de>(&'p mut Vec<(Cow<'de, str>, Cow<'de, str>)>);
+
+impl<'de> DeserializeSeed<'de> for LabelPairs<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LabelPairs<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of strings")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some((Text(name), Text(value))) = map.next_entry()? {
+            self.0.push((name, value));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Series created since a time of the database, and its present time.
+pub(super) async fn created_since(
+    db: &PgPool,
+    since: &str,
+) -> Result<(String, Vec<Found>), sqlx::Error> {
+    let now = sqlx::query_scalar("SELECT now()::text").fetch_one(db).await?;
+    let rows = sqlx::query(
         "SELECT s.id, s.metric_id, s.pack, s.identity, m.name, s.labels
            FROM watchpost.series s JOIN watchpost.metric m ON m.id = s.metric_id
-          ORDER BY s.metric_id, s.id",
+          WHERE s.created_at >= $1::text::timestamptz - $2::text::interval
+          ORDER BY s.id",
     )
-    .fetch(db);
-    while let Some(row) = rows.try_next().await? {
-        let Json(labels): Json<BTreeMap<String, String>> = row.try_get("labels")?;
-        let name: String = row.try_get("name")?;
-        let pairs = std::iter::once((METRIC_NAME.to_owned(), name)).chain(labels);
-        let labels = Labels::from_pairs(pairs).map_err(|err| sqlx::Error::Decode(Box::new(err)))?;
-        let identity: Uuid = row.try_get("identity")?;
-        index.insert(
-            Identity(identity.as_u128()),
-            MetricId(row.try_get("metric_id")?),
-            PackId(row.try_get("pack")?),
-            SeriesId(row.try_get("id")?),
-            &labels,
-        );
-    }
-    Ok(())
+    .bind(since)
+    .bind(COMMITTING_MAX)
+    .fetch_all(db)
+    .await?;
+    let found = rows
+        .iter()
+        .map(|row| {
+            let Json(labels): Json<BTreeMap<String, String>> = row.try_get("labels")?;
+            let name: String = row.try_get("name")?;
+            let pairs = std::iter::once((METRIC_NAME.to_owned(), name)).chain(labels);
+            let identity: Uuid = row.try_get("identity")?;
+            Ok(Found {
+                identity: Identity(identity.as_u128()),
+                metric: MetricId(row.try_get("metric_id")?),
+                pack: PackId(row.try_get("pack")?),
+                series: SeriesId(row.try_get("id")?),
+                labels: Labels::from_pairs(pairs).map_err(decode)?,
+            })
+        })
+        .collect::<Result<_, sqlx::Error>>()?;
+    Ok((now, found))
 }
 
 /// Creates series, or adopts those that another receiver created meanwhile.
