@@ -28,6 +28,9 @@ pub struct Args {
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
     #[arg(long = "storage.retention", value_name = "DURATION")]
     pub retention: Option<service::units::Span>,
+    /// How often samples are moved from the log into blocks, such as 2m
+    #[arg(long = "storage.flush-every", value_name = "DURATION", hide = true)]
+    pub flush_every: Option<service::units::Span>,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -43,7 +46,12 @@ pub struct Config {
 impl Config {
     /// The usual limits, and samples kept for ever.
     pub fn new(database_url: String) -> Self {
-        let storage = storage::Options { database_url, host: host_name(), retention: None };
+        let storage = storage::Options {
+            database_url,
+            host: host_name(),
+            retention: None,
+            flush_every: storage::Options::FLUSH_EVERY,
+        };
         Self { storage, limits: Limits::default() }
     }
 }
@@ -88,8 +96,10 @@ impl Receiver {
             .clone();
         let ingest_metrics = metrics.register(IngestMetrics::register);
         let ingest = Ingest::new(storage.clone(), config.limits, ingest_metrics);
+        metrics.register(|registry| storage.metrics().register(registry));
         let health = Health::default();
         health.ready();
+        tokio::spawn(follow(storage.accepting(), health.clone()));
         Ok((Self { storage, ingest, hub, metrics, health }, closing))
     }
 
@@ -123,6 +133,17 @@ impl Receiver {
     }
 }
 
+/// Says that the receiver is not ready while it takes no writes.
+async fn follow(mut accepting: tokio::sync::watch::Receiver<bool>, health: Health) {
+    while accepting.changed().await.is_ok() {
+        if *accepting.borrow_and_update() {
+            health.ready();
+        } else {
+            health.not_ready("another receiver took over; registering anew");
+        }
+    }
+}
+
 /// Runs a receiver of its own until `shutdown` fires.
 pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let Some(database_url) = args.database_url else {
@@ -138,6 +159,9 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let mut config = Config::new(database_url);
     config.storage.retention = args.retention.map(|span| span.0);
+    if let Some(every) = args.flush_every {
+        config.storage.flush_every = every.0;
+    }
     let (receiver, closing) = Receiver::open(config).await?;
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);
