@@ -9,6 +9,7 @@ use crate::{
     http,
     ingest::{Ingest, IngestMetrics, Limits},
     live::{self, Hub},
+    model::Clock,
     storage::{
         self, Closing, Storage,
         commit::{Committed, Listener},
@@ -31,6 +32,9 @@ pub struct Args {
     /// How often samples are moved from the log into blocks, such as 2m
     #[arg(long = "storage.flush-every", value_name = "DURATION", hide = true)]
     pub flush_every: Option<service::units::Span>,
+    /// How far to set the storage's clock ahead, to try what happens when clocks differ
+    #[arg(long = "storage.clock-ahead", value_name = "DURATION", hide = true)]
+    pub clock_ahead: Option<service::units::Span>,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -51,6 +55,7 @@ impl Config {
             host: host_name(),
             retention: None,
             flush_every: storage::Options::FLUSH_EVERY,
+            clock: Clock::default(),
         };
         Self { storage, limits: Limits::default() }
     }
@@ -161,6 +166,9 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     config.storage.retention = args.retention.map(|span| span.0);
     if let Some(every) = args.flush_every {
         config.storage.flush_every = every.0;
+    }
+    if let Some(ahead) = args.clock_ahead {
+        config.storage.clock = Clock::System { ahead_ms: ahead.0.as_millis() as i64 };
     }
     let (receiver, closing) = Receiver::open(config).await?;
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;

@@ -46,7 +46,7 @@ use self::{
 };
 use crate::{
     db,
-    model::{Sample, SeriesId, now_ms},
+    model::{Clock, Sample, SeriesId},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +104,8 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// How long samples stay in batches only: a restart reads them back, and SQL decodes them without an index.
     pub flush_every: Duration,
+    /// What decides into which partitions things go.
+    pub clock: Clock,
 }
 
 impl Options {
@@ -131,6 +133,7 @@ struct Shared {
     flushing: tokio::sync::Mutex<()>,
     housekeeping: tokio::sync::Mutex<()>,
     metrics: StorageMetrics,
+    clock: Clock,
     /// How long samples are kept; for ever if not said.
     retention: Option<Duration>,
 }
@@ -149,7 +152,7 @@ impl Closing {
         if let Err(err) = self.committing.await {
             error!("the committer ended: {err}");
         }
-        let flushed = match self.shared.flush(now_ms()).await {
+        let flushed = match self.shared.flush(self.shared.clock.now_ms()).await {
             Ok(flushed) => flushed,
             // Nothing is lost: the batches are read back at the next start.
             Err(err) => return warn!("the last flush: {}", service::error::chain(&err)),
@@ -186,7 +189,7 @@ impl Storage {
             writer = writer.id,
             "storage is open"
         );
-        let now = now_ms();
+        let now = options.clock.now_ms();
         for table in [Table::Batch, Table::BlockRecent] {
             partition::ensure(&db, table, table.bucket_of(now))
                 .await
@@ -198,6 +201,7 @@ impl Storage {
             options: connect_options,
             writer: writer.clone(),
             head: head.clone(),
+            clock: options.clock.clone(),
             listener,
         };
         let (appender, committing) = committer.start();
@@ -210,6 +214,7 @@ impl Storage {
             flushing,
             housekeeping: tokio::sync::Mutex::default(),
             metrics: StorageMetrics::default(),
+            clock: options.clock,
             retention: options.retention,
         });
         tokio::spawn(housekeeping::run(Arc::downgrade(&shared), options.flush_every));

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     db::{STATEMENT_TIMEOUT, sqlstate},
-    model::{Sample, SeriesId, now_ms},
+    model::{Clock, Sample, SeriesId},
 };
 
 /// Requests that wait for the committer. Each also holds permits for its samples.
@@ -130,6 +130,7 @@ pub struct Committer {
     pub options: PgConnectOptions,
     pub writer: Current,
     pub head: Head,
+    pub clock: Clock,
     pub listener: Arc<dyn Listener>,
 }
 
@@ -300,7 +301,7 @@ impl Inserter {
             return true;
         }
         self.seq += 1;
-        let bucket = Table::Batch.bucket_of(now_ms());
+        let bucket = Table::Batch.bucket_of(self.context.clock.now_ms());
         let batch = InDoubt {
             bucket,
             seq: self.seq,

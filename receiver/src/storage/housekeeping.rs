@@ -22,7 +22,6 @@ use super::{
     recover,
     writer::{self, Writer},
 };
-use crate::model::now_ms;
 
 /// How often to look whether a flush is due.
 const TICK: Duration = Duration::from_secs(1);
@@ -47,7 +46,7 @@ pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
         let started = Instant::now();
         last_flush = started;
         // Nothing is lost by a failure: what could not be done is done the next time.
-        let Done { flushed, failures } = all(&shared, now_ms()).await;
+        let Done { flushed, failures } = all(&shared, shared.clock.now_ms()).await;
         for failure in &failures {
             warn!("housekeeping: {}", service::error::chain(failure));
         }
