@@ -8,7 +8,7 @@ pub mod testing;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Executor, PgPool,
+    ConnectOptions, Executor, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -17,6 +17,11 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Reading, creating series and housekeeping share these; the committer has a connection of its own.
 const POOL_SIZE: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Writing, merging and loading blocks: a day of many series takes minutes, and whatever takes longer has failed.
+const WORK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How long a statement that changes tables waits for its lock. Whoever comes meanwhile queues behind it, so this is also
+/// how long we make anybody wait: below 200 ms, which is the promise.
+pub const LOCK_TIMEOUT: Duration = Duration::from_millis(120);
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -74,6 +79,32 @@ pub fn connect_options(url: &str) -> Result<PgConnectOptions, OpenError> {
             // The planner's guesses about our rows are never off by enough for JIT to pay.
             ("jit", "off"),
         ]))
+}
+
+/// A connection of its own for work that takes longer than a statement may: the same server, other bounds.
+pub async fn work(db: &PgPool) -> Result<PgConnection, sqlx::Error> {
+    let timeout = format!("{}ms", WORK_TIMEOUT.as_millis());
+    // Of two settings of one name the later counts.
+    let options =
+        db.connect_options().as_ref().clone().options([("statement_timeout", timeout.as_str())]);
+    options.connect().await
+}
+
+/// To be executed in a transaction before statements that change tables.
+pub fn set_local_lock_timeout() -> String {
+    format!("SET LOCAL lock_timeout = '{}ms'", LOCK_TIMEOUT.as_millis())
+}
+
+/// To be executed on a connection of its own before statements that change tables.
+pub fn set_lock_timeout() -> String {
+    format!("SET lock_timeout = '{}ms'", LOCK_TIMEOUT.as_millis())
+}
+
+/// Waits a moment that differs from try to try, so that two do not meet again and again.
+pub async fn pause_before_retry() {
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    tokio::time::sleep(Duration::from_millis(20 + u64::from(now.subsec_micros() % 80))).await;
 }
 
 async fn migrate(db: &PgPool) -> Result<(), OpenError> {

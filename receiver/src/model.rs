@@ -2,6 +2,10 @@
 
 use std::{
     fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -40,4 +44,29 @@ impl fmt::Display for SeriesId {
 /// The present, in milliseconds since the Unix epoch. Asked at the edges; everything inside takes time as an argument.
 pub fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+/// Where the storage takes the present from. Receivers whose clocks differ may share a database.
+#[derive(Clone, Debug)]
+pub enum Clock {
+    /// This machine's, plus so many milliseconds.
+    System { ahead_ms: i64 },
+    /// Set by hand, in milliseconds since the Unix epoch: for simulations.
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The present, in milliseconds since the Unix epoch.
+    pub fn now_ms(&self) -> i64 {
+        match self {
+            Self::System { ahead_ms } => now_ms() + ahead_ms,
+            Self::Manual(now) => now.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::System { ahead_ms: 0 }
+    }
 }

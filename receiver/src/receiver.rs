@@ -9,6 +9,7 @@ use crate::{
     http,
     ingest::{Ingest, IngestMetrics, Limits},
     live::{self, Hub},
+    model::Clock,
     storage::{
         self, Closing, Storage,
         commit::{Committed, Listener},
@@ -28,6 +29,12 @@ pub struct Args {
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
     #[arg(long = "storage.retention", value_name = "DURATION")]
     pub retention: Option<service::units::Span>,
+    /// How often samples are moved from the log into blocks, such as 2m
+    #[arg(long = "storage.flush-every", value_name = "DURATION", hide = true)]
+    pub flush_every: Option<service::units::Span>,
+    /// How far to set the storage's clock ahead, to try what happens when clocks differ
+    #[arg(long = "storage.clock-ahead", value_name = "DURATION", hide = true)]
+    pub clock_ahead: Option<service::units::Span>,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -43,7 +50,13 @@ pub struct Config {
 impl Config {
     /// The usual limits, and samples kept for ever.
     pub fn new(database_url: String) -> Self {
-        let storage = storage::Options { database_url, host: host_name(), retention: None };
+        let storage = storage::Options {
+            database_url,
+            host: host_name(),
+            retention: None,
+            flush_every: storage::Options::FLUSH_EVERY,
+            clock: Clock::default(),
+        };
         Self { storage, limits: Limits::default() }
     }
 }
@@ -88,8 +101,10 @@ impl Receiver {
             .clone();
         let ingest_metrics = metrics.register(IngestMetrics::register);
         let ingest = Ingest::new(storage.clone(), config.limits, ingest_metrics);
+        metrics.register(|registry| storage.metrics().register(registry));
         let health = Health::default();
         health.ready();
+        tokio::spawn(follow(storage.accepting(), health.clone()));
         Ok((Self { storage, ingest, hub, metrics, health }, closing))
     }
 
@@ -123,6 +138,17 @@ impl Receiver {
     }
 }
 
+/// Says that the receiver is not ready while it takes no writes.
+async fn follow(mut accepting: tokio::sync::watch::Receiver<bool>, health: Health) {
+    while accepting.changed().await.is_ok() {
+        if *accepting.borrow_and_update() {
+            health.ready();
+        } else {
+            health.not_ready("another receiver took over; registering anew");
+        }
+    }
+}
+
 /// Runs a receiver of its own until `shutdown` fires.
 pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let Some(database_url) = args.database_url else {
@@ -138,6 +164,12 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     let mut config = Config::new(database_url);
     config.storage.retention = args.retention.map(|span| span.0);
+    if let Some(every) = args.flush_every {
+        config.storage.flush_every = every.0;
+    }
+    if let Some(ahead) = args.clock_ahead {
+        config.storage.clock = Clock::System { ahead_ms: ahead.0.as_millis() as i64 };
+    }
     let (receiver, closing) = Receiver::open(config).await?;
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);

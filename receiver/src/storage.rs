@@ -21,12 +21,13 @@ pub mod head;
 mod housekeeping;
 mod lease;
 mod merge;
+pub mod metrics;
 pub mod partition;
 mod read;
 mod recover;
 pub mod writer;
 
-pub use self::{housekeeping::HousekeepingError, read::PackStream};
+pub use self::{housekeeping::HousekeepingError, metrics::StorageMetrics, read::PackStream};
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,11 +41,12 @@ use self::{
     commit::{AppendError, Appended, Appender, Committer, Incoming, Listener},
     flush::{FlushError, Flushed},
     head::Head,
-    writer::Writer,
+    partition::Table,
+    writer::Current,
 };
 use crate::{
     db,
-    model::{Sample, SeriesId, now_ms},
+    model::{Clock, Sample, SeriesId},
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,15 @@ pub struct Options {
     pub host: String,
     /// How long samples are kept, in whole days; for ever if not said.
     pub retention: Option<Duration>,
+    /// How long samples stay in batches only: a restart reads them back, and SQL decodes them without an index.
+    pub flush_every: Duration,
+    /// What decides into which partitions things go.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Flushes every two minutes.
+    pub const FLUSH_EVERY: Duration = Duration::from_secs(120);
 }
 
 /// One database, open for writing and reading. Cheap to clone.
@@ -118,8 +129,11 @@ struct Shared {
     db: PgPool,
     catalogue: Arc<Catalogue>,
     head: Head,
-    writer: Writer,
+    writer: Current,
     flushing: tokio::sync::Mutex<()>,
+    housekeeping: tokio::sync::Mutex<()>,
+    metrics: StorageMetrics,
+    clock: Clock,
     /// How long samples are kept; for ever if not said.
     retention: Option<Duration>,
 }
@@ -138,12 +152,12 @@ impl Closing {
         if let Err(err) = self.committing.await {
             error!("the committer ended: {err}");
         }
-        let flushed = match self.shared.flush(now_ms()).await {
+        let flushed = match self.shared.flush(self.shared.clock.now_ms()).await {
             Ok(flushed) => flushed,
             // Nothing is lost: the batches are read back at the next start.
             Err(err) => return warn!("the last flush: {}", service::error::chain(&err)),
         };
-        if let Err(err) = writer::release(&self.shared.db, self.shared.writer).await {
+        if let Err(err) = writer::release(&self.shared.db, self.shared.writer.writer()).await {
             warn!("release the writer's lease: {err}");
         }
         info!(samples = flushed.samples, "storage is closed");
@@ -175,24 +189,37 @@ impl Storage {
             writer = writer.id,
             "storage is open"
         );
+        let now = options.clock.now_ms();
+        for table in [Table::Batch, Table::BlockRecent] {
+            partition::ensure(&db, table, table.bucket_of(now))
+                .await
+                .map_err(|source| OpenError::Writer { source })?;
+        }
+        let writer = Current::new(writer);
         let committer = Committer {
             db: db.clone(),
             options: connect_options,
-            writer,
+            writer: writer.clone(),
             head: head.clone(),
+            clock: options.clock.clone(),
             listener,
         };
         let (appender, committing) = committer.start();
         let flushing = tokio::sync::Mutex::default();
         let shared = Arc::new(Shared {
-            db,
+            db: db.clone(),
             catalogue: Arc::new(catalogue),
             head,
             writer,
             flushing,
+            housekeeping: tokio::sync::Mutex::default(),
+            metrics: StorageMetrics::default(),
+            clock: options.clock,
             retention: options.retention,
         });
-        tokio::spawn(housekeeping::run(Arc::downgrade(&shared)));
+        tokio::spawn(housekeeping::run(Arc::downgrade(&shared), options.flush_every));
+        tokio::spawn(housekeeping::flush_when_full(Arc::downgrade(&shared)));
+        tokio::spawn(housekeeping::keep_alive(Arc::downgrade(&shared), db, options.host));
         let closing = Closing { committing, shared: Arc::clone(&shared) };
         Ok((Self { reader: Reader(shared), appender }, closing))
     }
@@ -211,9 +238,25 @@ impl Storage {
     }
 
     /// Does what is done now and then: flushes, adopts what dead writers left, merges, drops what nobody needs. `now` is
-    /// in milliseconds since the Unix epoch; a later one brings forward what would be due then.
+    /// in milliseconds since the Unix epoch; a later one brings forward what would be due then. Does all that it can, and
+    /// gives the first failure.
     pub async fn housekeep(&self, now: i64) -> Result<Flushed, HousekeepingError> {
-        housekeeping::all(&self.reader.0, now).await
+        let housekeeping::Done { flushed, mut failures } =
+            housekeeping::all(&self.reader.0, now).await;
+        for failure in failures.iter().skip(1) {
+            warn!("housekeeping: {}", service::error::chain(failure));
+        }
+        if failures.is_empty() { Ok(flushed) } else { Err(failures.swap_remove(0)) }
+    }
+
+    /// Counters of flushes, merges and their like.
+    pub fn metrics(&self) -> &StorageMetrics {
+        &self.reader.0.metrics
+    }
+
+    /// Whether writes are taken: not while another receiver has taken over and this one is not registered anew.
+    pub fn accepting(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.reader.0.writer.watch()
     }
 }
 
@@ -258,7 +301,7 @@ impl Reader {
 
     fn places(&self) -> read::Places<'_> {
         let Shared { db, catalogue, head, writer, .. } = &*self.0;
-        read::Places { db, catalogue, head, writer: *writer }
+        read::Places { db, catalogue, head, writer: writer.writer() }
     }
 }
 
@@ -266,6 +309,6 @@ impl Shared {
     async fn flush(&self, now: i64) -> Result<Flushed, FlushError> {
         // One at a time: two would write the same samples twice.
         let _only = self.flushing.lock().await;
-        flush::flush(&self.db, &self.head, self.writer, now).await
+        flush::flush(&self.db, &self.head, self.writer.writer(), now).await
     }
 }

@@ -25,11 +25,11 @@ use super::{
     codec::CodecError,
     head::{Head, Run},
     partition::{self, Table},
-    writer::Writer,
+    writer::{Current, Writer},
 };
 use crate::{
     db::{STATEMENT_TIMEOUT, sqlstate},
-    model::{Sample, SeriesId, now_ms},
+    model::{Clock, Sample, SeriesId},
 };
 
 /// Requests that wait for the committer. Each also holds permits for its samples.
@@ -64,6 +64,8 @@ pub enum AppendError {
     Unavailable,
     #[error("the receiver is stopping")]
     Stopping,
+    #[error("another receiver took over; this one registers anew")]
+    Fenced,
 }
 
 /// Takes samples to the committer. Cheap to clone.
@@ -72,6 +74,7 @@ pub struct Appender {
     queue: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
     head: Head,
+    writer: Current,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,9 @@ impl Appender {
         }
         if self.head.n_bytes() > HEAD_BYTES_MAX {
             return Err(AppendError::Overloaded);
+        }
+        if !self.writer.is_accepting() {
+            return Err(AppendError::Fenced);
         }
         let room = Arc::clone(&self.room);
         let permit = room
@@ -127,8 +133,9 @@ pub trait Listener: Send + Sync {
 pub struct Committer {
     pub db: PgPool,
     pub options: PgConnectOptions,
-    pub writer: Writer,
+    pub writer: Current,
     pub head: Head,
+    pub clock: Clock,
     pub listener: Arc<dyn Listener>,
 }
 
@@ -136,17 +143,18 @@ impl Committer {
     /// Starts the committer. It ends when every [`Appender`] is gone and all that they sent is answered.
     pub fn start(self) -> (Appender, JoinHandle<()>) {
         let (queue, requests) = mpsc::channel(QUEUE_LEN);
-        let head = self.head.clone();
+        let (head, writer) = (self.head.clone(), self.writer.clone());
         let task = tokio::spawn(self.run(requests));
-        (Appender { queue, room: Arc::new(Semaphore::new(QUEUED_SAMPLES_MAX)), head }, task)
+        (Appender { queue, room: Arc::new(Semaphore::new(QUEUED_SAMPLES_MAX)), head, writer }, task)
     }
 
     async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let head = self.head.clone();
         let inserter = Arc::new(tokio::sync::Mutex::new(Inserter {
             connection: None,
+            writer: self.writer.writer(),
             seq: 0,
-            ensured: i32::MIN,
+            in_doubt: None,
             context: self,
         }));
         let mut encoder = batch::Encoder::default();
@@ -284,82 +292,130 @@ fn prepare(
 struct Inserter {
     context: Committer,
     connection: Option<PgConnection>,
+    /// Who `seq` is counted for.
+    writer: Writer,
     seq: i64,
-    /// Partitions exist up to and including this bucket.
-    ensured: i32,
+    in_doubt: Option<InDoubt>,
+}
+
+/// A batch of which it is not known whether it was committed. Its senders were told that it was not, yet it may be there,
+/// or may still come to be: before anything else is committed, it is, under the same number. Otherwise a flush that
+/// knows only of the batches around it would cover its number, and a receiver that read it back meanwhile would have
+/// counted on it.
+struct InDoubt {
+    bucket: i32,
+    seq: i64,
+    merged: Arc<Merged>,
+    body: Body,
 }
 
 impl Inserter {
     /// Commits one batch and answers who waits for it. `false`: nothing was acknowledged.
     async fn commit(&mut self, mut prepared: Prepared) -> bool {
+        let Some(writer) = self.context.writer.committing() else {
+            prepared.fail();
+            return false;
+        };
+        if writer.id != self.writer.id {
+            // What is in doubt under the old number is for whoever took it over.
+            (self.writer, self.seq, self.in_doubt) = (writer, 0, None);
+        }
+        if !self.settle().await {
+            prepared.fail();
+            return false;
+        }
         let Some(body) = prepared.body.take() else {
             prepared.succeed();
             return true;
         };
-        // A number that may have been used by a failed attempt is not used again.
         self.seq += 1;
-        let inserted =
-            match timeout(STATEMENT_TIMEOUT, self.insert(&prepared.merged, &body.bytes)).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(err)) => Err(err.to_string()),
-                Err(_) => Err(format!("no answer within {STATEMENT_TIMEOUT:?}")),
-            };
-        if let Err(reason) = inserted {
-            // In an unknown state: the next batch gets a new one.
-            self.connection = None;
-            warn!(
-                seq = self.seq,
-                samples = prepared.merged.rows.len(),
-                "batch {} was not committed: {reason}",
-                self.seq
-            );
+        let bucket = Table::Batch.bucket_of(self.context.clock.now_ms());
+        let batch = InDoubt { bucket, seq: self.seq, merged: Arc::clone(&prepared.merged), body };
+        if !self.insert(batch).await {
             prepared.fail();
             return false;
         }
-        self.publish(&prepared.merged, body.batch);
         prepared.succeed();
         true
     }
 
-    async fn insert(&mut self, merged: &Merged, body: &[u8]) -> Result<(), sqlx::Error> {
-        let bucket = Table::Batch.bucket_of(now_ms());
-        if bucket > self.ensured {
-            self.ensured = partition::ensure(&self.context.db, Table::Batch, bucket).await?;
+    /// Makes sure that a batch in doubt is committed. `false`: the database does not answer.
+    async fn settle(&mut self) -> bool {
+        match self.in_doubt.take() {
+            Some(batch) => self.insert(batch).await,
+            None => true,
         }
+    }
+
+    /// Inserts a batch and lets readers see it; keeps it as in doubt if that fails.
+    async fn insert(&mut self, batch: InDoubt) -> bool {
+        let mut batch = batch;
+        let inserted = match timeout(STATEMENT_TIMEOUT, self.try_insert(&mut batch)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(err)) => Err((err.to_string(), sqlstate::is_certain(&err))),
+            Err(_) => Err((format!("no answer within {STATEMENT_TIMEOUT:?}"), false)),
+        };
+        if let Err((reason, certain)) = inserted {
+            // In an unknown state: the next batch gets a new one.
+            self.connection = None;
+            warn!(
+                seq = batch.seq,
+                samples = batch.merged.rows.len(),
+                "batch {} was not committed: {reason}",
+                batch.seq
+            );
+            if !certain {
+                self.in_doubt = Some(batch);
+            }
+            return false;
+        }
+        self.publish(&batch);
+        true
+    }
+
+    async fn try_insert(&mut self, batch: &mut InDoubt) -> Result<(), sqlx::Error> {
+        match self.insert_row(batch).await {
+            Err(err) if sqlstate::is(&err, sqlstate::NO_PARTITION) => {
+                // Made ahead by housekeeping, usually; and nothing is in doubt where there is no partition.
+                batch.bucket =
+                    partition::ensure(&self.context.db, Table::Batch, batch.bucket).await?;
+                self.insert_row(batch).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn insert_row(&mut self, batch: &InDoubt) -> Result<(), sqlx::Error> {
         if self.connection.is_none() {
             self.connection = Some(PgConnection::connect_with(&self.context.options).await?);
         }
         let connection = self.connection.as_mut().expect("connected above");
         sqlx::query(
+            // Of two attempts with one number, the second waits for the first.
             "INSERT INTO watchpost.batch (bucket, writer, seq, n_samples, t_min, t_max, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT batch_pkey DO NOTHING",
         )
-        .bind(bucket)
-        .bind(self.context.writer.id)
-        .bind(self.seq)
-        .bind(merged.rows.len() as i32)
-        .bind(merged.t_min)
-        .bind(merged.t_max)
-        .bind(body)
+        .bind(batch.bucket)
+        .bind(self.writer.id)
+        .bind(batch.seq)
+        .bind(batch.merged.rows.len() as i32)
+        .bind(batch.merged.t_min)
+        .bind(batch.merged.t_max)
+        .bind(&batch.body.bytes[..])
         .execute(connection)
         .await
-        .inspect_err(|err| {
-            if sqlstate::code(err).as_deref() == Some(sqlstate::NO_PARTITION) {
-                // Somebody dropped it: make it anew for the next try.
-                self.ensured = i32::MIN;
-            }
-        })
         .map(drop)
     }
 
     /// Lets readers in this process see what was committed.
-    fn publish(&self, merged: &Merged, batch: Batch) {
+    fn publish(&self, committed: &InDoubt) {
+        let InDoubt { merged, seq, body, .. } = committed;
         let run = Run {
-            writer: self.context.writer.id,
-            seq: self.seq,
+            writer: self.writer.id,
+            seq: *seq,
             t_min: merged.t_min,
             t_max: merged.t_max,
-            batch,
+            batch: body.batch.clone(),
         };
         let newest = merged
             .newest

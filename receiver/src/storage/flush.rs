@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{PgConnection, PgPool, postgres::PgCopyIn};
+use sqlx::{Connection, PgConnection, PgPool, postgres::PgCopyIn};
 
 use super::{
     block::{self, PACK_SERIES_MAX},
@@ -16,8 +16,13 @@ use super::{
     partition::{self, Table},
     writer::Writer,
 };
-use crate::model::{PackId, Sample, SeriesId};
+use crate::{
+    db,
+    model::{PackId, Sample, SeriesId},
+};
 
+/// Buckets tried before a flush is put off.
+const OPEN_BUCKET_TRIES: usize = 4;
 /// COPY data is sent in pieces of about this size.
 const SEND_BYTES: usize = 1 << 20;
 
@@ -55,14 +60,10 @@ pub async fn flush(
     let runs: Vec<Arc<Run>> =
         head.runs().into_iter().filter(|run| run.writer == writer.id).collect();
     let Some(last) = runs.iter().map(|run| run.seq).max() else { return Ok(Flushed::default()) };
-    let bucket = Table::BlockRecent.bucket_of(now);
-    partition::ensure(db, Table::BlockRecent, bucket).await?;
-    let mut transaction = db.begin().await?;
-    // A merge takes a bucket only when nobody can be writing to it any more.
-    sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtext('watchpost.block_recent'), $1)")
-        .bind(bucket)
-        .execute(&mut *transaction)
-        .await?;
+    // Not from the pool: a large flush takes longer than a statement may.
+    let mut connection = db::work(db).await?;
+    let mut transaction = connection.begin().await?;
+    let bucket = open_bucket(db, &mut transaction, Table::BlockRecent.bucket_of(now)).await?;
     let flushed = copy(&mut transaction, runs, bucket, writer.id, last).await?;
     let advanced =
         sqlx::query("UPDATE watchpost.writer SET flushed_seq = $3 WHERE id = $1 AND term = $2")
@@ -77,6 +78,46 @@ pub async fn flush(
     transaction.commit().await?;
     head.forget(writer.id, last);
     Ok(flushed)
+}
+
+/// A bucket that is not merged, and locked so that it will not be before we are done: the present one, or a later one
+/// where a receiver whose clock is ahead of ours has merged it already. What is written to a merged bucket is not seen.
+async fn open_bucket(
+    db: &PgPool,
+    transaction: &mut PgConnection,
+    present: i32,
+) -> Result<i32, sqlx::Error> {
+    let mut bucket = present;
+    for _ in 0..OPEN_BUCKET_TRIES {
+        bucket = sqlx::query_scalar(
+            "SELECT b FROM generate_series($1::int, $1 + 1000) b
+              WHERE NOT EXISTS (SELECT FROM watchpost.merged m WHERE m.source = 'block_recent' AND m.bucket = b)
+              ORDER BY b LIMIT 1",
+        )
+        .bind(bucket)
+        .fetch_one(&mut *transaction)
+        .await?;
+        bucket = partition::ensure(db, Table::BlockRecent, bucket).await?;
+        // Fails while a merge of this bucket is under way; and when one has just ended, the mark tells.
+        let open: bool = sqlx::query_scalar(
+            "SELECT pg_try_advisory_xact_lock_shared(hashtext('watchpost.block_recent'), $1)",
+        )
+        .bind(bucket)
+        .fetch_one(&mut *transaction)
+        .await?;
+        let merged: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM watchpost.merged WHERE source = 'block_recent' AND bucket = $1)",
+        )
+        .bind(bucket)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if open && !merged {
+            return Ok(bucket);
+        }
+        bucket += 1;
+    }
+    // The next flush tries again.
+    Err(sqlx::Error::Protocol("no bucket of flushes is open".to_owned()))
 }
 
 async fn copy(

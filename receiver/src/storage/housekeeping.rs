@@ -1,4 +1,7 @@
-//! What has to happen now and then: keep the lease, flush, adopt what a dead writer left, drop what nobody needs.
+//! What has to happen now and then: flush, adopt what a dead writer left, merge, drop what nobody needs.
+//!
+//! Each step is done whatever becomes of the others, and its failures are counted: a damaged block must not keep the head
+//! from being flushed, nor the disk from being freed.
 
 use std::{
     sync::{Arc, Weak},
@@ -6,72 +9,128 @@ use std::{
 };
 
 use sqlx::{PgPool, Row};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, sleep};
 use tracing::{debug, error, info, warn};
 
 use super::{
     Shared,
     flush::{self, FlushError, Flushed},
+    lease::{self, Keeper, Kept, Lease},
     merge::{self, RECENT_BUCKETS_KEPT},
-    partition::{self, Table},
+    metrics::Step,
+    partition::{self, Dropped, Table},
     recover,
     writer::{self, Writer},
 };
-use crate::{db::sqlstate, model::now_ms};
 
-/// Well below the lease, so that one slow answer does not lose it.
-const TICK: Duration = Duration::from_secs(10);
-/// How long samples stay in batches only: a restart reads them back, and SQL decodes them without an index.
-const FLUSH_EVERY: Duration = Duration::from_secs(120);
+/// How often to look whether something is due.
+const TICK: Duration = Duration::from_secs(1);
 /// Flush earlier when the head holds this much.
 const FLUSH_BYTES: usize = 64 << 20;
 /// Batches stay this long after they were flushed, for readers with an older snapshot and for replicas.
 const BATCH_BUCKETS_KEPT: i32 = 1;
+/// Between two tries to register anew.
+const REGISTER_AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs until the storage is closed.
-pub(super) async fn run(shared: Weak<Shared>) {
-    let mut ticks = tokio::time::interval(TICK);
+pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
+    let mut ticks = tokio::time::interval(TICK.min(every));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_flush = Instant::now();
     loop {
         ticks.tick().await;
         let Some(shared) = shared.upgrade() else { return };
-        match writer::renew(&shared.db, shared.writer).await {
-            Ok(true) => {}
-            Ok(false) => {
-                error!(
-                    writer = shared.writer.id,
-                    "another receiver took over as writer {}", shared.writer.id
-                );
-                return;
-            }
-            Err(err) => {
-                warn!("renew the writer's lease: {err}");
-                continue;
+        if last_flush.elapsed() < every {
+            continue;
+        }
+        let started = Instant::now();
+        last_flush = started;
+        // Nothing is lost by a failure: what could not be done is done the next time.
+        let Done { flushed, failures } = all(&shared, shared.clock.now_ms()).await;
+        for failure in &failures {
+            warn!("housekeeping: {}", service::error::chain(failure));
+        }
+        if flushed.blocks > 0 {
+            info!(
+                blocks = flushed.blocks,
+                samples = flushed.samples,
+                bytes = flushed.bytes,
+                duration_ms = started.elapsed().as_millis() as u64,
+                "flushed {} samples",
+                flushed.samples
+            );
+        }
+    }
+}
+
+/// Flushes when the head holds much, also while a merge takes its time. Runs until the storage is closed.
+pub(super) async fn flush_when_full(shared: Weak<Shared>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        if shared.head.n_bytes() < FLUSH_BYTES {
+            continue;
+        }
+        if let Err(source) = shared.flush(shared.clock.now_ms()).await {
+            let failure = HousekeepingError::Flush { source };
+            shared.metrics.failed(failure.step());
+            warn!("flush: {}", service::error::chain(&failure));
+        }
+    }
+}
+
+/// Keeps this process's lease, whatever else is going on; registers anew when another receiver took over. Runs until the
+/// storage is closed.
+pub(super) async fn keep_alive(shared: Weak<Shared>, db: PgPool, host: String) {
+    let mut keeper = Keeper::new(db.clone());
+    let mut ticks = tokio::time::interval(lease::RENEW_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let writer = shared.writer.writer();
+        if shared.writer.is_accepting() {
+            match keeper.renew(Kept::Writer(writer)).await {
+                Ok(true) => continue,
+                Ok(false) => shared.writer.fence(writer),
+                Err(err) => {
+                    warn!("renew the writer's lease: {err}");
+                    continue;
+                }
             }
         }
-        if last_flush.elapsed() >= FLUSH_EVERY || shared.head.n_bytes() >= FLUSH_BYTES {
-            let started = Instant::now();
-            last_flush = started;
-            match all(&shared, now_ms()).await {
-                Ok(flushed) if flushed.blocks > 0 => info!(
-                    blocks = flushed.blocks,
-                    samples = flushed.samples,
-                    bytes = flushed.bytes,
-                    duration_ms = started.elapsed().as_millis() as u64,
-                    "flushed {} samples",
-                    flushed.samples
-                ),
-                Ok(_) => {}
-                // Nothing is lost: what could not be done is done the next time.
-                Err(err) => warn!("housekeeping: {}", service::error::chain(&err)),
+        shared.metrics.fenced();
+        error!(
+            writer = writer.id,
+            "another receiver took over as writer {}: no writes until this one is registered anew",
+            writer.id
+        );
+        loop {
+            match writer::register(&db, &host).await {
+                Ok(writer) => {
+                    info!(writer = writer.id, "registered anew as writer {}", writer.id);
+                    shared.writer.replace(writer);
+                    break;
+                }
+                Err(err) => warn!("register as a writer: {err}"),
             }
+            if Arc::strong_count(&shared) == 1 {
+                return;
+            }
+            sleep(REGISTER_AGAIN).await;
         }
     }
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum HousekeepingError {
+    #[error("make partitions ahead")]
+    Ahead {
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("flush; the batches stay as they are")]
     Flush {
         #[source]
@@ -106,56 +165,159 @@ pub enum HousekeepingError {
     },
 }
 
-/// Everything that is due at `now`, in milliseconds.
-pub(super) async fn all(shared: &Arc<Shared>, now: i64) -> Result<Flushed, HousekeepingError> {
-    let flushed = shared.flush(now).await.map_err(|source| HousekeepingError::Flush { source })?;
-    adopt(shared, now).await?;
-    merge::all(&shared.db, shared.writer, now)
-        .await
-        .map_err(|source| HousekeepingError::Merge { source })?;
-    let drop = |source| HousekeepingError::Drop { source };
-    drop_flushed(&shared.db, now).await.map_err(drop)?;
-    drop_merged(&shared.db, now).await.map_err(drop)?;
-    if let Some(retention) = shared.retention {
-        drop_old(&shared.db, retention, now).await.map_err(drop)?;
+impl HousekeepingError {
+    fn step(&self) -> Step {
+        match self {
+            Self::Ahead { .. } => Step::Ahead,
+            Self::Flush { .. } => Step::Flush,
+            Self::TakeOver { .. } | Self::Recover { .. } | Self::Adopt { .. } => Step::Adopt,
+            Self::Merge { .. } => Step::Merge,
+            Self::Drop { .. } => Step::Drop,
+        }
     }
-    Ok(flushed)
+}
+
+/// What was done, and what could not be.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) flushed: Flushed,
+    pub(super) failures: Vec<HousekeepingError>,
+}
+
+/// Everything that is due at `now`, in milliseconds.
+pub(super) async fn all(shared: &Arc<Shared>, now: i64) -> Done {
+    // One at a time: merges are numbered in the order of their commits.
+    let _only = shared.housekeeping.lock().await;
+    let mut failures = Vec::new();
+    if let Err(source) = make_ahead(&shared.db, now).await {
+        failures.push(HousekeepingError::Ahead { source });
+    }
+    let flushed = shared.flush(now).await.unwrap_or_else(|source| {
+        failures.push(HousekeepingError::Flush { source });
+        Flushed::default()
+    });
+    adopt(shared, now, &mut failures).await;
+    as_leader(shared, now, &mut failures).await;
+    for failure in &failures {
+        shared.metrics.failed(failure.step());
+    }
+    Done { flushed, failures }
+}
+
+/// So that whoever commits or flushes need not wait for a partition to be made.
+async fn make_ahead(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
+    for table in [Table::Batch, Table::BlockRecent] {
+        partition::ensure(db, table, table.bucket_of(now)).await?;
+    }
+    Ok(())
 }
 
 /// Flushes what writers left behind whose lease has run out.
-async fn adopt(shared: &Arc<Shared>, now: i64) -> Result<(), HousekeepingError> {
-    let dead = sqlx::query(
+async fn adopt(shared: &Arc<Shared>, now: i64, failures: &mut Vec<HousekeepingError>) {
+    let dead = match take_over(shared).await {
+        Ok(dead) => dead,
+        Err(source) => return failures.push(HousekeepingError::TakeOver { source }),
+    };
+    for writer in dead {
+        match adopt_one(shared, writer, now).await {
+            Ok(flushed) => info!(
+                writer = writer.id,
+                samples = flushed.samples,
+                "adopted the batches of writer {}",
+                writer.id
+            ),
+            Err(err) => failures.push(err),
+        }
+    }
+    if let Err(source) = forget_flushed(shared).await {
+        failures.push(HousekeepingError::TakeOver { source });
+    }
+}
+
+/// Takes over writers that have batches and no lease.
+async fn take_over(shared: &Shared) -> Result<Vec<Writer>, sqlx::Error> {
+    let rows = sqlx::query(
         "UPDATE watchpost.writer w SET term = term + 1, lease_until = now() + $2
           WHERE w.id <> $1 AND w.lease_until < now()
             AND EXISTS (SELECT FROM watchpost.batch b WHERE b.writer = w.id AND b.seq > w.flushed_seq)
         RETURNING w.id, w.term",
     )
-    .bind(shared.writer.id)
+    .bind(shared.writer.writer().id)
     .bind(writer::LEASE)
     .fetch_all(&shared.db)
-    .await
-    .map_err(|source| HousekeepingError::TakeOver { source })?;
-    for row in dead {
+    .await?;
+    rows.iter()
+        .map(|row| Ok(Writer { id: row.try_get("id")?, term: row.try_get("term")? }))
+        .collect()
+}
+
+async fn adopt_one(
+    shared: &Arc<Shared>,
+    writer: Writer,
+    now: i64,
+) -> Result<Flushed, HousekeepingError> {
+    let id = writer.id;
+    let adopting = async {
         let take_over = |source| HousekeepingError::TakeOver { source };
-        let writer = Writer {
-            id: row.try_get("id").map_err(take_over)?,
-            term: row.try_get("term").map_err(take_over)?,
-        };
+        forget_flushed(shared).await.map_err(take_over)?;
         shared.catalogue.refresh().await.map_err(take_over)?;
-        recover::read_back(&shared.db, &shared.catalogue, &shared.head, Some(writer.id))
+        recover::read_back(&shared.db, &shared.catalogue, &shared.head, Some(id))
             .await
-            .map_err(|source| HousekeepingError::Recover { writer: writer.id, source })?;
-        let flushed = flush::flush(&shared.db, &shared.head, writer, now)
+            .map_err(|source| HousekeepingError::Recover { writer: id, source })?;
+        flush::flush(&shared.db, &shared.head, writer, now)
             .await
-            .map_err(|source| HousekeepingError::Adopt { writer: writer.id, source })?;
-        info!(
-            writer = writer.id,
-            samples = flushed.samples,
-            "adopted the batches of writer {}",
-            writer.id
-        );
+            .map_err(|source| HousekeepingError::Adopt { writer: id, source })
+    };
+    let lost =
+        || HousekeepingError::Adopt { writer: id, source: FlushError::Fenced { writer: id } };
+    lease::keeping(&shared.db, Kept::Writer(writer), lost, adopting).await
+}
+
+/// Lets the head forget what others have flushed: batches that were read back while their writer still lived.
+async fn forget_flushed(shared: &Shared) -> Result<(), sqlx::Error> {
+    let mut others: Vec<i32> = shared.head.runs().iter().map(|run| run.writer).collect();
+    others.sort_unstable();
+    others.dedup();
+    let rows = sqlx::query("SELECT id, flushed_seq FROM watchpost.writer WHERE id = ANY($1)")
+        .bind(&others)
+        .fetch_all(&shared.db)
+        .await?;
+    for row in rows {
+        shared.head.forget(row.try_get("id")?, row.try_get("flushed_seq")?);
     }
     Ok(())
+}
+
+/// What one receiver does for all.
+async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<HousekeepingError>) {
+    let db = &shared.db;
+    let lease = match Lease::take(db, "merge", shared.writer.writer()).await {
+        Ok(Some(lease)) => lease,
+        Ok(None) => return,
+        Err(source) => {
+            return failures.push(HousekeepingError::Merge { source: source.into() });
+        }
+    };
+    let merged = [merge::windows(db, lease, now).await, merge::days(db, lease, now).await];
+    for outcome in merged {
+        let of_buckets = outcome.unwrap_or_else(|err| vec![err]);
+        failures.extend(of_buckets.into_iter().map(|source| HousekeepingError::Merge { source }));
+    }
+    let mut dropped = Vec::new();
+    for table in Table::ALL {
+        dropped.push(partition::drop_leftovers(db, table).await.map(drop));
+    }
+    dropped.push(drop_flushed(db, now).await);
+    dropped.push(drop_merged(db, now).await);
+    if let Some(retention) = shared.retention {
+        dropped.push(drop_old(db, retention, now).await);
+    }
+    failures.extend(
+        dropped
+            .into_iter()
+            .filter_map(Result::err)
+            .map(|source| HousekeepingError::Drop { source }),
+    );
 }
 
 /// Drops batch partitions of the past in which every batch is in blocks.
@@ -173,7 +335,7 @@ async fn drop_flushed(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
         .fetch_one(db)
         .await?;
         if !needed {
-            drop_unless_read(db, Table::Batch, bucket).await?;
+            drop_unless_used(db, Table::Batch, bucket, None).await?;
         }
     }
     Ok(())
@@ -185,23 +347,17 @@ async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
     let present = Table::BlockRecent.bucket_of(now);
     for bucket in partition::list(db, Table::BlockRecent).await? {
         if bucket < present - RECENT_BUCKETS_KEPT && merged.contains_key(&bucket) {
-            drop_unless_read(db, Table::BlockRecent, bucket).await?;
+            drop_unless_used(db, Table::BlockRecent, bucket, None).await?;
         }
     }
     let merged = merge::marks(db, Table::BlockWindow.name()).await?;
     for bucket in partition::list(db, Table::BlockWindow).await? {
         let Some(upto) = merged.get(&bucket) else { continue };
         // Samples that came after their day was final stay here.
-        let late: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT FROM watchpost.block_window WHERE bucket = $1 AND job > $2)",
-        )
-        .bind(bucket)
-        .bind(upto)
-        .fetch_one(db)
-        .await?;
-        if !late {
-            drop_unless_read(db, Table::BlockWindow, bucket).await?;
-        }
+        let late = format!(
+            "SELECT EXISTS (SELECT FROM watchpost.\"block_window_{bucket}\" WHERE job > {upto})"
+        );
+        drop_unless_used(db, Table::BlockWindow, bucket, Some(late)).await?;
     }
     Ok(())
 }
@@ -213,21 +369,25 @@ async fn drop_old(db: &PgPool, retention: Duration, now: i64) -> Result<(), sqlx
     for table in [Table::Block, Table::BlockWindow] {
         for bucket in partition::list(db, table).await? {
             if bucket < oldest {
-                drop_unless_read(db, table, bucket).await?;
+                drop_unless_used(db, table, bucket, None).await?;
             }
         }
     }
     Ok(())
 }
 
-async fn drop_unless_read(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {
-    match partition::drop(db, table, bucket).await {
-        Ok(()) => {
-            debug!(table = table.name(), bucket, "dropped partition {}_{bucket}", table.name());
-        }
-        // Somebody reads it, a backup perhaps: later, then.
-        Err(err) if sqlstate::code(&err).as_deref() == Some("55P03") => {}
-        Err(err) => return Err(err),
+async fn drop_unless_used(
+    db: &PgPool,
+    table: Table,
+    bucket: i32,
+    needed: Option<String>,
+) -> Result<(), sqlx::Error> {
+    let name = table.name();
+    match partition::drop(db, table, bucket, needed).await? {
+        Dropped::Yes => debug!(table = name, bucket, "dropped partition {name}_{bucket}"),
+        // A backup perhaps: later, then.
+        Dropped::Busy => debug!(table = name, bucket, "partition {name}_{bucket} is in use"),
+        Dropped::Needed => {}
     }
     Ok(())
 }

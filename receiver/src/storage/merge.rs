@@ -18,14 +18,20 @@ use super::{
     catalogue,
     codec::{CodecError, group},
     copy::CopyRows,
-    lease::Lease,
+    lease::{self, Kept, Lease},
     partition::{self, Table},
-    writer::Writer,
 };
-use crate::model::{Sample, SeriesId};
+use crate::{
+    db::{self, sqlstate},
+    model::{Sample, SeriesId},
+};
 
 /// Samples of one series in one row: enough for the codec, few enough that reading one series touches little else.
 const ROW_SERIES_SAMPLES: usize = 512;
+/// Samples of one pack that are held in memory at once: a day of 64 series every second, or some 100 MB.
+const PACK_SAMPLES_MAX: usize = 4 << 20;
+/// How often the lock for attaching a final day is tried for.
+const ATTACH_TRIES: u32 = 50;
 /// COPY data is sent in pieces of this size.
 const SEND_BYTES: usize = 1 << 20;
 /// A bucket of flushes is merged this many buckets after it closed.
@@ -54,31 +60,69 @@ pub enum MergeError {
     LeaseLost,
 }
 
-/// Merges everything that is due at `now`, in milliseconds. What is interrupted is done again the next time.
-pub(super) async fn all(db: &PgPool, writer: Writer, now: i64) -> Result<(), MergeError> {
-    let Some(lease) = Lease::take(db, "merge", writer).await? else { return Ok(()) };
+/// Merges every bucket of flushes that is due at `now`, in milliseconds. One that fails does not keep the others; what is
+/// interrupted is done again the next time.
+pub(super) async fn windows(
+    db: &PgPool,
+    lease: Lease,
+    now: i64,
+) -> Result<Vec<MergeError>, MergeError> {
     let merged = marks(db, "block_recent").await?;
     let present = Table::BlockRecent.bucket_of(now);
-    let mut oldest_unmerged = present;
+    let mut failures = Vec::new();
     for bucket in partition::list(db, Table::BlockRecent).await? {
         if bucket >= present - RECENT_BUCKETS_KEPT {
-            oldest_unmerged = oldest_unmerged.min(bucket);
             break;
         }
-        if !merged.contains_key(&bucket) {
-            window(db, lease, bucket, now).await?;
+        if merged.contains_key(&bucket) {
+            continue;
+        }
+        match under(db, lease, Box::pin(window(db, lease, bucket, now))).await {
+            Ok(()) => {}
+            Err(MergeError::LeaseLost) => return Err(MergeError::LeaseLost),
+            Err(err) => failures.push(err),
         }
     }
-    // Everything flushed before this time is in windows.
+    Ok(failures)
+}
+
+/// Makes every day final that is due at `now`, in milliseconds. One that fails does not keep the others.
+pub(super) async fn days(
+    db: &PgPool,
+    lease: Lease,
+    now: i64,
+) -> Result<Vec<MergeError>, MergeError> {
+    let merged = marks(db, "block_recent").await?;
+    // Everything flushed before this bucket is in windows.
+    let oldest_unmerged = partition::list(db, Table::BlockRecent)
+        .await?
+        .into_iter()
+        .find(|bucket| !merged.contains_key(bucket))
+        .unwrap_or(i32::MAX)
+        .min(Table::BlockRecent.bucket_of(now));
     let flushed_until = i64::from(oldest_unmerged) * Table::BlockRecent.bucket_seconds();
     let final_days: BTreeSet<i32> = partition::list(db, Table::Block).await?.into_iter().collect();
+    let mut failures = Vec::new();
     for day in partition::list(db, Table::BlockWindow).await? {
         let closed = (i64::from(day) + 1) * Table::Block.bucket_seconds() + DAY_GRACE_SECONDS;
-        if closed <= flushed_until && !final_days.contains(&day) {
-            self::day(db, lease, day).await?;
+        if closed > flushed_until || final_days.contains(&day) {
+            continue;
+        }
+        match under(db, lease, Box::pin(self::day(db, lease, day))).await {
+            Ok(()) => {}
+            Err(MergeError::LeaseLost) => return Err(MergeError::LeaseLost),
+            Err(err) => failures.push(err),
         }
     }
-    Ok(())
+    Ok(failures)
+}
+
+async fn under(
+    db: &PgPool,
+    lease: Lease,
+    work: impl Future<Output = Result<(), MergeError>>,
+) -> Result<(), MergeError> {
+    lease::keeping(db, Kept::Lease(lease), || MergeError::LeaseLost, work).await
 }
 
 /// What was merged of a source: bucket → up to which job.
@@ -92,21 +136,34 @@ pub(super) async fn marks(db: &PgPool, source: &str) -> Result<BTreeMap<i32, i64
 /// Merges one bucket of flushes.
 async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), MergeError> {
     let job = catalogue::claim(db, "job", 1).await?.start;
+    let mut reading = db::work(db).await?;
+    let mut writing = db::work(db).await?;
+    let mut transaction = writing.begin().await?;
+    // Who flushes to this bucket holds the lock shared, and does not begin once it is merged.
+    let alone: bool = sqlx::query_scalar(
+        "SELECT pg_try_advisory_xact_lock(hashtext('watchpost.block_recent'), $1)",
+    )
+    .bind(bucket)
+    .fetch_one(&mut *transaction)
+    .await?;
+    if !alone {
+        debug!(bucket, "bucket {bucket} is still being flushed to");
+        return Ok(());
+    }
     let range = sqlx::query("SELECT min(t_min) AS t_min, max(t_max) AS t_max FROM watchpost.block_recent WHERE bucket = $1")
         .bind(bucket)
-        .fetch_one(db)
-        .await?;
-    let days = Days { oldest: Table::Block.bucket_of(now) - LATE_DAYS_MAX };
-    let mut transaction = db.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('watchpost.block_recent'), $1)")
-        .bind(bucket)
-        .execute(&mut *transaction)
+        .fetch_one(&mut reading)
         .await?;
     let mut written = Written::default();
     if let (Some(t_min), Some(t_max)) = (range.try_get("t_min")?, range.try_get("t_max")?) {
+        let days = Days {
+            oldest: Table::Block.bucket_of(now) - LATE_DAYS_MAX,
+            sealed: partition::sealed(db, Table::BlockWindow).await?.into_iter().collect(),
+        };
         partition::ensure_all(db, Table::BlockWindow, days.of(t_min)..=days.of(t_max)).await?;
-        let select = "SELECT pack, body FROM watchpost.block_recent WHERE bucket = $1 ORDER BY pack, t_min, writer, seq";
-        let mut source = sqlx::query(select).bind(bucket).fetch(db);
+        let select = "SELECT pack, t_min, seq AS rank, writer AS subrank, body
+                        FROM watchpost.block_recent WHERE bucket = $1 ORDER BY pack, t_min, seq, writer";
+        let mut source = sqlx::query(select).bind(bucket).fetch(&mut reading);
         let mut copy = transaction
             .copy_in_raw(
                 "COPY watchpost.block_window (bucket, pack, t_min, t_max, job, n_samples, body)
@@ -143,18 +200,19 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
             .await?;
     let Some(upto) = upto else { return Ok(()) };
     let job = catalogue::claim(db, "job", 1).await?.start;
-    // Not from the pool: loading a day takes longer than a statement may.
-    let mut connection = db.acquire().await?.detach();
-    connection.execute("SET statement_timeout = 0; SET lock_timeout = '2s'").await?;
-    let mut transaction = connection.begin().await?;
+    let mut reading = db::work(db).await?;
+    let mut writing = db::work(db).await?;
+    let mut transaction = writing.begin().await?;
+    transaction.execute(sqlx::AssertSqlSafe(db::set_local_lock_timeout())).await?;
     // A partition left by nobody: it is made and attached in one transaction. Numbers and names of ours only.
     let create = format!(
         "CREATE TABLE watchpost.\"block_{day}\" (LIKE watchpost.block INCLUDING ALL,
              CONSTRAINT \"block_{day}_bucket\" CHECK (bucket = {day}))"
     );
     transaction.execute(sqlx::AssertSqlSafe(create)).await?;
-    let select = "SELECT pack, body FROM watchpost.block_window WHERE bucket = $1 AND job <= $2 ORDER BY pack, t_min, job";
-    let mut source = sqlx::query(select).bind(day).bind(upto).fetch(db);
+    let select = "SELECT pack, t_min, job AS rank, 0 AS subrank, body
+                    FROM watchpost.block_window WHERE bucket = $1 AND job <= $2 ORDER BY pack, t_min, job";
+    let mut source = sqlx::query(select).bind(day).bind(upto).fetch(&mut reading);
     let statement = format!(
         "COPY watchpost.\"block_{day}\" (bucket, pack, t_min, t_max, job, n_samples, body)
          FROM STDIN (FORMAT binary, FREEZE)"
@@ -168,12 +226,7 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
         }
     };
     copy.finish().await?;
-    let attach = format!(
-        "ALTER TABLE watchpost.block ATTACH PARTITION watchpost.\"block_{day}\" FOR VALUES FROM ({day}) TO ({});
-         ALTER TABLE watchpost.\"block_{day}\" DROP CONSTRAINT \"block_{day}_bucket\"",
-        day + 1
-    );
-    sqlx::raw_sql(sqlx::AssertSqlSafe(attach)).execute(&mut *transaction).await?;
+    attach(&mut transaction, day).await?;
     commit(transaction, lease, "block_window", day, upto).await?;
     info!(
         day,
@@ -183,6 +236,30 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
         "day {day} is final"
     );
     Ok(())
+}
+
+/// Attaches a loaded day, trying several times rather than waiting: the work of minutes should not be lost for a lock.
+async fn attach(transaction: &mut PgConnection, day: i32) -> Result<(), sqlx::Error> {
+    let attach = format!(
+        "ALTER TABLE watchpost.block ATTACH PARTITION watchpost.\"block_{day}\" FOR VALUES FROM ({day}) TO ({});
+         ALTER TABLE watchpost.\"block_{day}\" DROP CONSTRAINT \"block_{day}_bucket\"",
+        day + 1
+    );
+    let mut tries = 1;
+    loop {
+        let mut savepoint = transaction.begin().await?;
+        match sqlx::raw_sql(sqlx::AssertSqlSafe(attach.as_str())).execute(&mut *savepoint).await {
+            Ok(_) => return savepoint.commit().await,
+            Err(err)
+                if sqlstate::is(&err, sqlstate::LOCK_NOT_AVAILABLE) && tries < ATTACH_TRIES =>
+            {
+                savepoint.rollback().await?;
+                db::pause_before_retry().await;
+                tries += 1;
+            }
+            Err(err) => return Err(err),
+        }
+    }
 }
 
 /// Marks the source as superseded and commits, if the lease is still ours.
@@ -202,21 +279,27 @@ async fn commit(
     .bind(upto)
     .execute(&mut *transaction)
     .await?;
-    if !lease.hold(&mut transaction).await? {
+    if !lease.hold(&mut *transaction).await? {
         return Err(MergeError::LeaseLost);
     }
     Ok(transaction.commit().await?)
 }
 
-/// The partition of a time: its day, unless that is too long ago.
-#[derive(Clone, Copy, Debug)]
+/// The partition of a time: its day, unless that is too long ago or its partition is about to go.
+#[derive(Debug)]
 struct Days {
     oldest: i32,
+    sealed: BTreeSet<i32>,
 }
 
 impl Days {
-    fn of(self, ts: i64) -> i32 {
-        Table::Block.bucket_of(ts).max(self.oldest)
+    /// Ascends with `ts`.
+    fn of(&self, ts: i64) -> i32 {
+        let mut day = Table::Block.bucket_of(ts).max(self.oldest);
+        while self.sealed.contains(&day) {
+            day += 1;
+        }
+        day
     }
 }
 
@@ -227,99 +310,158 @@ struct Written {
     bytes: usize,
 }
 
-/// Reads rows in order of packs, and writes each pack's samples as larger rows.
+/// Reads rows in order of packs and times, and writes each pack's samples as larger rows.
 async fn write_packs(
     copy: &mut PgCopyIn<&mut PgConnection>,
     source: &mut (impl futures_util::Stream<Item = Result<sqlx::postgres::PgRow, sqlx::Error>> + Unpin),
     day_of: impl Fn(i64) -> i32,
     job: i64,
 ) -> Result<Written, MergeError> {
-    let mut writer = PackWriter {
-        encoder: block::Encoder::default(),
-        rows: CopyRows::default(),
-        written: Written::default(),
-        job,
-    };
-    let mut scratch = group::Scratch::default();
-    let mut pack = 0;
-    let mut samples: BTreeMap<SeriesId, Vec<Sample>> = BTreeMap::new();
+    let mut writer = PackWriter::new(job, day_of);
     copy.send(&CopyRows::HEADER[..]).await?;
     while let Some(row) = source.try_next().await? {
-        let next: i32 = row.try_get("pack")?;
-        if next != pack {
-            writer.write(pack, &mut samples, &day_of);
-            pack = next;
-            if writer.rows.len() >= SEND_BYTES {
-                copy.send(writer.rows.take()).await?;
-            }
+        let pack: i32 = row.try_get("pack")?;
+        let t_min: i64 = row.try_get("t_min")?;
+        if pack != writer.pack {
+            writer.write_all();
+            writer.pack = pack;
+        } else if writer.n_samples >= PACK_SAMPLES_MAX {
+            writer.write_before(t_min);
         }
-        let body: &[u8] = row.try_get("body")?;
-        block::read(
-            body,
-            &mut scratch,
-            |_| true,
-            |series, times, values| {
-                let column = samples.entry(series).or_default();
-                column.extend(
-                    times.iter().zip(values).map(|(ts, value)| Sample { ts: *ts, value: *value }),
-                );
-            },
-        )
-        .map_err(|source| MergeError::Block { pack, source })?;
+        if writer.rows.len() >= SEND_BYTES {
+            copy.send(writer.rows.take()).await?;
+        }
+        let rank = (row.try_get("rank")?, row.try_get("subrank")?);
+        writer
+            .add(rank, row.try_get("body")?)
+            .map_err(|source| MergeError::Block { pack, source })?;
     }
-    writer.write(pack, &mut samples, &day_of);
+    writer.write_all();
     copy.send(writer.rows.take()).await?;
     copy.send(&CopyRows::TRAILER[..]).await?;
     Ok(writer.written)
 }
 
-struct PackWriter {
+/// When a row was committed, among the rows of its pack.
+type Rank = (i64, i32);
+
+/// A sample, and which of its pack's rows it came with.
+type Ranked = (Sample, u32);
+
+/// One pack at a time.
+struct PackWriter<F> {
     encoder: block::Encoder,
+    scratch: group::Scratch,
     rows: CopyRows,
     written: Written,
     job: i64,
+    day_of: F,
+    pack: i32,
+    ranks: Vec<Rank>,
+    samples: BTreeMap<SeriesId, Vec<Ranked>>,
+    n_samples: usize,
 }
 
-impl PackWriter {
-    /// Writes what is known of a pack, cut by day and into rows of a good size, and forgets it.
-    fn write(
-        &mut self,
-        pack: i32,
-        samples: &mut BTreeMap<SeriesId, Vec<Sample>>,
-        day_of: &impl Fn(i64) -> i32,
-    ) {
+impl<F: Fn(i64) -> i32> PackWriter<F> {
+    fn new(job: i64, day_of: F) -> Self {
+        Self {
+            encoder: block::Encoder::default(),
+            scratch: group::Scratch::default(),
+            rows: CopyRows::default(),
+            written: Written::default(),
+            job,
+            day_of,
+            pack: 0,
+            ranks: Vec::new(),
+            samples: BTreeMap::new(),
+            n_samples: 0,
+        }
+    }
+
+    /// Takes the samples of one row of the present pack.
+    fn add(&mut self, rank: Rank, body: &[u8]) -> Result<(), CodecError> {
+        let row = self.ranks.len() as u32;
+        self.ranks.push(rank);
+        let (samples, n_samples) = (&mut self.samples, &mut self.n_samples);
+        block::read(
+            body,
+            &mut self.scratch,
+            |_| true,
+            |series, times, values| {
+                *n_samples += times.len();
+                samples.entry(series).or_default().extend(
+                    times
+                        .iter()
+                        .zip(values)
+                        .map(|(ts, value)| (Sample { ts: *ts, value: *value }, row)),
+                );
+            },
+        )
+    }
+
+    /// Writes all that is known of the pack, and forgets it.
+    fn write_all(&mut self) {
+        let samples = std::mem::take(&mut self.samples);
+        self.write(samples);
+        self.ranks.clear();
+        self.n_samples = 0;
+    }
+
+    /// Writes what lies before a time that no later row of the pack goes below; everything, where that is not enough to
+    /// bound the memory: then rows overlap, which costs room and nothing else.
+    fn write_before(&mut self, t_min: i64) {
+        let mut before = BTreeMap::new();
+        let mut n_kept = 0;
+        for (series, column) in &mut self.samples {
+            let (early, late): (Vec<Ranked>, Vec<Ranked>) =
+                column.iter().partition(|(sample, _)| sample.ts < t_min);
+            n_kept += late.len();
+            *column = late;
+            before.insert(*series, early);
+        }
+        self.write(before);
+        self.n_samples = n_kept;
+        if n_kept > PACK_SAMPLES_MAX / 2 {
+            self.write_all();
+        }
+    }
+
+    /// Writes samples, cut by day and into rows of a good size.
+    fn write(&mut self, samples: BTreeMap<SeriesId, Vec<Ranked>>) {
         let mut days: BTreeSet<i32> = BTreeSet::new();
-        for column in samples.values_mut() {
-            if !column.is_sorted_by(|a, b| a.ts < b.ts) {
-                // Stable: of two for one time, the one that was committed first.
-                column.sort_by_key(|sample| sample.ts);
-                column.dedup_by_key(|sample| sample.ts);
+        let mut columns: Vec<(SeriesId, Vec<Sample>)> = Vec::with_capacity(samples.len());
+        for (series, mut column) in samples {
+            if !column.is_sorted_by(|a, b| a.0.ts < b.0.ts) {
+                // Of two for one time, the one that was committed first.
+                column.sort_by_key(|(sample, row)| (sample.ts, self.ranks[*row as usize]));
+                column.dedup_by_key(|(sample, _)| sample.ts);
             }
+            let column: Vec<Sample> = column.into_iter().map(|(sample, _)| sample).collect();
             days.extend(
                 column
-                    .chunk_by(|a, b| day_of(a.ts) == day_of(b.ts))
-                    .map(|of_day| day_of(of_day[0].ts)),
+                    .chunk_by(|a, b| (self.day_of)(a.ts) == (self.day_of)(b.ts))
+                    .map(|of_day| (self.day_of)(of_day[0].ts)),
             );
+            columns.push((series, column));
         }
         for day in days {
-            let of_day: Vec<(SeriesId, &[Sample])> = samples
+            let of_day: Vec<(SeriesId, &[Sample])> = columns
                 .iter()
                 .map(|(series, column)| {
-                    let start = column.partition_point(|sample| day_of(sample.ts) < day);
-                    let end = column.partition_point(|sample| day_of(sample.ts) <= day);
+                    let start = column.partition_point(|sample| (self.day_of)(sample.ts) < day);
+                    let end = column.partition_point(|sample| (self.day_of)(sample.ts) <= day);
                     (*series, &column[start..end])
                 })
                 .filter(|(_, column)| !column.is_empty())
                 .collect();
             for chunk in of_day.chunks(PACK_SERIES_MAX) {
-                self.write_day(pack, day, chunk);
+                self.write_day(day, chunk);
             }
         }
-        samples.clear();
     }
 
     /// One day of up to 64 series, in rows that each span an equal part of the time.
-    fn write_day(&mut self, pack: i32, day: i32, series: &[(SeriesId, &[Sample])]) {
+    fn write_day(&mut self, day: i32, series: &[(SeriesId, &[Sample])]) {
         let longest = series.iter().map(|(_, column)| column.len()).max().unwrap_or(0);
         let n_rows = longest.div_ceil(ROW_SERIES_SAMPLES).max(1) as i64;
         let first =
@@ -352,7 +494,7 @@ impl PackWriter {
             self.rows
                 .row(7)
                 .int(day)
-                .int(pack)
+                .int(self.pack)
                 .bigint(encoded.t_min)
                 .bigint(encoded.t_max)
                 .bigint(self.job)

@@ -1,12 +1,14 @@
 //! Partitions: made ahead of time and dropped whole, without locking those who write or read.
 //!
 //! `CREATE TABLE … PARTITION OF` would lock the parent against everyone; a table of its own that is then attached only
-//! keeps other attachments away. `DETACH … CONCURRENTLY` waits for those who read without making others wait. There is
-//! no DEFAULT partition: it would forbid that.
+//! keeps other attachments away. [`drop`] is how they go. There is no DEFAULT partition: it would forbid that.
 
-use sqlx::{Executor, PgPool};
+mod drop;
 
-use crate::db::sqlstate;
+use sqlx::{Connection, PgPool};
+
+pub use self::drop::{Dropped, drop, drop_leftovers, sealed};
+use crate::db::{self, sqlstate};
 
 /// A partitioned table of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub enum Table {
 }
 
 impl Table {
+    pub const ALL: [Self; 4] = [Self::Batch, Self::BlockRecent, Self::BlockWindow, Self::Block];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Batch => "batch",
@@ -48,12 +52,21 @@ impl Table {
 
 /// Partitions made ahead of the present one.
 const AHEAD: i32 = 2;
+/// How often a lock is tried for. Each try gives up after [`db::LOCK_TIMEOUT`], so that nobody queues behind us longer.
+const TRIES: u32 = 10;
 
-/// Makes the partitions from `bucket` on, as far ahead as usual, and gives the last of them. Harmless to repeat, also at
-/// once from elsewhere.
+/// Makes the partitions from `bucket` on, as far ahead as usual, and gives the bucket to write to.
+///
+/// That is this one, or a later one where others, whose clocks are ahead of ours, are done with it. Harmless to repeat, also
+/// at once from elsewhere.
 pub async fn ensure(db: &PgPool, table: Table, bucket: i32) -> Result<i32, sqlx::Error> {
-    ensure_all(db, table, bucket..=bucket + AHEAD).await?;
-    Ok(bucket + AHEAD)
+    let sealed = sealed(db, table).await?;
+    let mut open = bucket;
+    while sealed.contains(&open) {
+        open += 1;
+    }
+    ensure_all(db, table, open..=open + AHEAD).await?;
+    Ok(open)
 }
 
 /// Makes the partitions of these buckets.
@@ -88,51 +101,37 @@ async fn attach(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Erro
     let name = table.name();
     // Names of ours and numbers: nothing of a user's gets into this text.
     let statements = format!(
-        "SET LOCAL lock_timeout = '2s';
-         SELECT pg_advisory_xact_lock(hashtext('watchpost.partition'));
-         CREATE TABLE IF NOT EXISTS watchpost.\"{name}_{bucket}\" (
+        "SELECT pg_advisory_xact_lock(hashtext('watchpost.partition'));
+         CREATE TABLE watchpost.\"{name}_{bucket}\" (
              LIKE watchpost.{name} INCLUDING ALL,
              CONSTRAINT \"{name}_{bucket}_bucket\" CHECK (bucket = {bucket}));
          ALTER TABLE watchpost.{name} ATTACH PARTITION watchpost.\"{name}_{bucket}\" FOR VALUES FROM ({bucket}) TO ({});
          ALTER TABLE watchpost.\"{name}_{bucket}\" DROP CONSTRAINT \"{name}_{bucket}_bucket\";",
         bucket + 1
     );
-    let mut transaction = db.begin().await?;
-    match sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut *transaction).await {
-        Ok(_) => transaction.commit().await,
-        // Somebody else attached it between the question and the lock: 42809 is "is already a partition".
-        Err(err)
-            if matches!(
-                sqlstate::code(&err).as_deref(),
-                Some("42809" | sqlstate::DUPLICATE_TABLE)
-            ) =>
-        {
-            Ok(())
+    let mut connection = db::work(db).await?;
+    let mut tries = 1;
+    let outcome = loop {
+        let mut transaction = connection.begin().await?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(db::set_local_lock_timeout()))
+            .execute(&mut *transaction)
+            .await?;
+        let made = sqlx::raw_sql(sqlx::AssertSqlSafe(statements.as_str()))
+            .execute(&mut *transaction)
+            .await;
+        match made {
+            Ok(_) => break transaction.commit().await,
+            // Somebody else made it between the question and the lock.
+            Err(err) if sqlstate::is(&err, sqlstate::DUPLICATE_TABLE) => break Ok(()),
+            Err(err) if sqlstate::is(&err, sqlstate::LOCK_NOT_AVAILABLE) && tries < TRIES => {
+                transaction.rollback().await?;
+                db::pause_before_retry().await;
+                tries += 1;
+            }
+            Err(err) => break Err(err),
         }
-        Err(err) => Err(err),
-    }
-}
-
-/// Drops a partition that nobody needs any more. Gives up after a moment if somebody reads it; try again later.
-pub async fn drop(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {
-    let name = table.name();
-    let mut connection = db.acquire().await?;
-    connection.execute("SET lock_timeout = '200ms'").await?;
-    let detach = format!(
-        "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.\"{name}_{bucket}\" CONCURRENTLY"
-    );
-    let mut outcome = connection.execute(sqlx::AssertSqlSafe(detach)).await.map(std::mem::drop);
-    // 55000: an earlier try was interrupted half-way, and has to be finished instead.
-    if outcome.as_ref().is_err_and(|err| sqlstate::code(err).as_deref() == Some("55000")) {
-        let finalize = format!(
-            "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.\"{name}_{bucket}\" FINALIZE"
-        );
-        outcome = connection.execute(sqlx::AssertSqlSafe(finalize)).await.map(std::mem::drop);
-    }
-    if outcome.is_ok() {
-        let drop = format!("DROP TABLE IF EXISTS watchpost.\"{name}_{bucket}\"");
-        outcome = connection.execute(sqlx::AssertSqlSafe(drop)).await.map(std::mem::drop);
-    }
-    connection.execute("RESET lock_timeout").await?;
+    };
+    // The server notices by itself if this fails.
+    let _ = connection.close().await;
     outcome
 }

@@ -78,6 +78,10 @@ impl Process {
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Waits for its end.
     pub(crate) async fn exit(&mut self) -> ExitStatus {
         for _ in 0..1200 {
@@ -105,7 +109,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !self.has_ended() {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }
