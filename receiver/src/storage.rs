@@ -8,7 +8,9 @@
 //! - [`head`]: what is not in blocks yet, in memory.
 //! - [`flush`] turns the head into rows of [`block`]s; `housekeeping` says when, and drops what nobody needs.
 //! - `merge` turns flushed blocks into larger ones, and days into final ones, under a `lease`.
-//! - `read` brings head and blocks together; `recover` fills the head after a restart.
+//! - `tail` learns what other receivers on the same database do.
+//! - `read` brings head and blocks together, `source` hands that to the query engine; `recover` fills the head after a
+//!   restart.
 
 pub mod batch;
 pub mod block;
@@ -25,6 +27,8 @@ pub mod metrics;
 pub mod partition;
 mod read;
 mod recover;
+mod source;
+mod tail;
 pub mod writer;
 
 pub use self::{housekeeping::HousekeepingError, metrics::StorageMetrics, read::PackStream};
@@ -202,7 +206,7 @@ impl Storage {
             writer: writer.clone(),
             head: head.clone(),
             clock: options.clock.clone(),
-            listener,
+            listener: Arc::clone(&listener),
         };
         let (appender, committing) = committer.start();
         let flushing = tokio::sync::Mutex::default();
@@ -219,6 +223,7 @@ impl Storage {
         });
         tokio::spawn(housekeeping::run(Arc::downgrade(&shared), options.flush_every));
         tokio::spawn(housekeeping::flush_when_full(Arc::downgrade(&shared)));
+        tokio::spawn(tail::run(Arc::downgrade(&shared), listener));
         tokio::spawn(housekeeping::keep_alive(Arc::downgrade(&shared), db, options.host));
         let closing = Closing { committing, shared: Arc::clone(&shared) };
         Ok((Self { reader: Reader(shared), appender }, closing))

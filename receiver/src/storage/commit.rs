@@ -122,6 +122,19 @@ pub struct Committed {
     pub values: Vec<f64>,
 }
 
+impl Committed {
+    /// Of samples in any order.
+    pub fn sorted(mut samples: Vec<(SeriesId, i64, f64)>) -> Self {
+        // A batch is in the order of packs, which is not that of series.
+        samples.sort_unstable_by_key(|(series, ts, _)| (*series, *ts));
+        Self {
+            series: samples.iter().map(|(series, ..)| *series).collect(),
+            timestamps: samples.iter().map(|(_, ts, _)| *ts).collect(),
+            values: samples.iter().map(|(.., value)| *value).collect(),
+        }
+    }
+}
+
 /// Told of everything that was committed, in order. Must not block.
 pub trait Listener: Send + Sync {
     /// Whether anybody wants to know: if not, nothing is put together for it.
@@ -423,11 +436,8 @@ impl Inserter {
             .map(|(position, sample): &(Position, Sample)| (*position, *sample));
         self.context.head.push(run, newest);
         if self.context.listener.is_interested() {
-            self.context.listener.committed(Arc::new(Committed {
-                series: merged.rows.iter().map(|row| row.series).collect(),
-                timestamps: merged.rows.iter().map(|row| row.ts).collect(),
-                values: merged.rows.iter().map(|row| row.value).collect(),
-            }));
+            let samples = merged.rows.iter().map(|row| (row.series, row.ts, row.value));
+            self.context.listener.committed(Arc::new(Committed::sorted(samples.collect())));
         }
     }
 }

@@ -58,6 +58,11 @@ impl TestReceiver {
         Self::on(database, Limits::default()).await
     }
 
+    /// Where the database is.
+    pub(crate) fn url(&self) -> &str {
+        self.database.url()
+    }
+
     /// The answer to a raw body with the usual headers.
     pub(crate) async fn post(&self, body: Vec<u8>) -> (StatusCode, String) {
         let request = Request::post("/api/v1/write")

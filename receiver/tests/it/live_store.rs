@@ -70,3 +70,39 @@ async fn a_subscriber_sees_a_sample_within_a_second_of_its_acknowledgement() {
     drop(client);
     test.close().await;
 }
+
+/// Series of one metric and of another take turns in the order of their numbers, and not in that of their packs.
+#[tokio::test]
+async fn a_commit_of_many_series_reaches_each_subscriber() {
+    let test = TestReceiver::open().await;
+    let label = |at: usize| format!("i{at}");
+    // Metrics with packs of their own, and series created in two rounds.
+    let round = async |instances: std::ops::Range<usize>, ts: i64, value: f64| {
+        let mut request = Vec::new();
+        for at in instances {
+            let instance = label(at);
+            for name in ["zeta", "alpha", "mu"] {
+                request.push(series(
+                    &[("__name__", name), ("instance", &instance)],
+                    &[(ts, value + at as f64)],
+                ));
+            }
+        }
+        assert_eq!(test.write(request).await.0, StatusCode::NO_CONTENT);
+    };
+    let ts = now();
+    round(0..40, ts - 2000, 0.0).await;
+    round(40..80, ts - 1000, 0.0).await;
+    let mut client = Client(Session::open(test.receiver.hub()).unwrap());
+    client
+        .send(json!({"op": "sub", "id": 1, "match": ["{instance=~\"i3|i41|i77\"}"], "range": "1m"}))
+        .await;
+    while client.read().await["op"] != "snap" {}
+    round(0..80, ts, 1000.0).await;
+    let mut told = String::new();
+    while !["1003.0", "1041.0", "1077.0"].iter().all(|value| told.matches(value).count() == 3) {
+        told += &client.read().await.to_string();
+    }
+    drop(client);
+    test.close().await;
+}

@@ -9,5 +9,6 @@ mod live;
 mod live_socket;
 mod live_store;
 mod managed;
+mod query_source;
 mod sql;
 mod write;
