@@ -289,22 +289,31 @@ pub fn decode(reader: &mut Reader<'_>, n: usize, out: &mut Vec<f64>) -> Result<(
         if header & HAS_EXCEPTIONS == 0 { Vec::new() } else { read_exceptions(reader, n)? };
     let power = POWERS[usize::from(header & 0x0f)];
     let mut mantissa = reader.signed()?;
-    out.push(mantissa as f64 / power);
-    match kind {
-        KIND_CONSTANT => out.resize(start + n, mantissa as f64 / power),
-        KIND_DELTA => {
-            for _ in 1..n {
-                mantissa = mantissa.wrapping_add(reader.signed()?);
-                out.push(mantissa as f64 / power);
-            }
+    if kind == KIND_CONSTANT {
+        out.resize(start + n, mantissa as f64 / power);
+    } else {
+        let n_more = n.saturating_sub(1);
+        if reader.n_left() < n_more {
+            return Err(CodecError::Truncated { at: reader.position() });
         }
-        _ => {
-            let mut delta: i64 = 0;
-            for _ in 1..n {
-                delta = delta.wrapping_add(reader.signed()?);
+        out.reserve(n);
+        out.push(mantissa as f64);
+        if kind == KIND_DELTA {
+            reader.each_signed(n_more, |delta| {
                 mantissa = mantissa.wrapping_add(delta);
-                out.push(mantissa as f64 / power);
-            }
+                out.push(mantissa as f64);
+            })?;
+        } else {
+            let mut delta: i64 = 0;
+            reader.each_signed(n_more, |change| {
+                delta = delta.wrapping_add(change);
+                mantissa = mantissa.wrapping_add(delta);
+                out.push(mantissa as f64);
+            })?;
+        }
+        if power != 1.0 {
+            // In a loop of its own, where several divisions go at once.
+            out[start..].iter_mut().for_each(|value| *value /= power);
         }
     }
     for (index, bits) in exceptions {
@@ -333,11 +342,7 @@ pub fn skip(reader: &mut Reader<'_>, n: usize) -> Result<(), CodecError> {
     if header & HAS_EXCEPTIONS != 0 {
         read_exceptions(reader, n)?;
     }
-    let n_varints = if kind == KIND_CONSTANT { 1 } else { n };
-    for _ in 0..n_varints {
-        reader.varint()?;
-    }
-    Ok(())
+    reader.skip_varints(if kind == KIND_CONSTANT { 1 } else { n })
 }
 
 fn read_exceptions(reader: &mut Reader<'_>, n: usize) -> Result<Vec<(usize, u64)>, CodecError> {
