@@ -334,8 +334,8 @@ async fn drop_flushed(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
         .bind(bucket)
         .fetch_one(db)
         .await?;
-        if !needed {
-            drop_unless_used(db, Table::Batch, bucket, None).await?;
+        if !needed && drop_unless_used(db, Table::Batch, bucket, None).await? == Dropped::Busy {
+            break;
         }
     }
     Ok(())
@@ -346,8 +346,11 @@ async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
     let merged = merge::marks(db, Table::BlockRecent.name()).await?;
     let present = Table::BlockRecent.bucket_of(now);
     for bucket in partition::list(db, Table::BlockRecent).await? {
-        if bucket < present - RECENT_BUCKETS_KEPT && merged.contains_key(&bucket) {
-            drop_unless_used(db, Table::BlockRecent, bucket, None).await?;
+        if bucket < present - RECENT_BUCKETS_KEPT
+            && merged.contains_key(&bucket)
+            && drop_unless_used(db, Table::BlockRecent, bucket, None).await? == Dropped::Busy
+        {
+            break;
         }
     }
     let merged = merge::marks(db, Table::BlockWindow.name()).await?;
@@ -357,7 +360,9 @@ async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
         let late = format!(
             "SELECT EXISTS (SELECT FROM watchpost.\"block_window_{bucket}\" WHERE job > {upto})"
         );
-        drop_unless_used(db, Table::BlockWindow, bucket, Some(late)).await?;
+        if drop_unless_used(db, Table::BlockWindow, bucket, Some(late)).await? == Dropped::Busy {
+            break;
+        }
     }
     Ok(())
 }
@@ -368,26 +373,28 @@ async fn drop_old(db: &PgPool, retention: Duration, now: i64) -> Result<(), sqlx
     let oldest = Table::Block.bucket_of(now).saturating_sub(days.max(1));
     for table in [Table::Block, Table::BlockWindow] {
         for bucket in partition::list(db, table).await? {
-            if bucket < oldest {
-                drop_unless_used(db, table, bucket, None).await?;
+            if bucket < oldest && drop_unless_used(db, table, bucket, None).await? == Dropped::Busy
+            {
+                break;
             }
         }
     }
     Ok(())
 }
 
+/// Where one partition is busy, so are the others of its table, mostly: a backup reads them all.
 async fn drop_unless_used(
     db: &PgPool,
     table: Table,
     bucket: i32,
     needed: Option<String>,
-) -> Result<(), sqlx::Error> {
+) -> Result<Dropped, sqlx::Error> {
     let name = table.name();
-    match partition::drop(db, table, bucket, needed).await? {
+    let dropped = partition::drop(db, table, bucket, needed).await?;
+    match dropped {
         Dropped::Yes => debug!(table = name, bucket, "dropped partition {name}_{bucket}"),
-        // A backup perhaps: later, then.
         Dropped::Busy => debug!(table = name, bucket, "partition {name}_{bucket} is in use"),
         Dropped::Needed => {}
     }
-    Ok(())
+    Ok(dropped)
 }

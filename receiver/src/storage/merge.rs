@@ -161,8 +161,8 @@ async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), 
             sealed: partition::sealed(db, Table::BlockWindow).await?.into_iter().collect(),
         };
         partition::ensure_all(db, Table::BlockWindow, days.of(t_min)..=days.of(t_max)).await?;
-        let select = "SELECT pack, t_min, seq AS rank, writer AS subrank, body
-                        FROM watchpost.block_recent WHERE bucket = $1 ORDER BY pack, t_min, seq, writer";
+        let select = "SELECT pack, t_min, (writer::bigint << 40) | seq AS rank, body
+                        FROM watchpost.block_recent WHERE bucket = $1 ORDER BY pack, t_min, rank";
         let mut source = sqlx::query(select).bind(bucket).fetch(&mut reading);
         let mut copy = transaction
             .copy_in_raw(
@@ -207,10 +207,12 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
     // A partition left by nobody: it is made and attached in one transaction. Numbers and names of ours only.
     let create = format!(
         "CREATE TABLE watchpost.\"block_{day}\" (LIKE watchpost.block INCLUDING ALL,
-             CONSTRAINT \"block_{day}_bucket\" CHECK (bucket = {day}))"
+             CONSTRAINT \"block_{day}_bucket\" CHECK (bucket = {day}))
+         -- Loaded frozen: that rows were inserted is no reason to vacuum it.
+         WITH (autovacuum_vacuum_insert_threshold = -1)"
     );
     transaction.execute(sqlx::AssertSqlSafe(create)).await?;
-    let select = "SELECT pack, t_min, job AS rank, 0 AS subrank, body
+    let select = "SELECT pack, t_min, job AS rank, body
                     FROM watchpost.block_window WHERE bucket = $1 AND job <= $2 ORDER BY pack, t_min, job";
     let mut source = sqlx::query(select).bind(day).bind(upto).fetch(&mut reading);
     let statement = format!(
@@ -331,7 +333,7 @@ async fn write_packs(
         if writer.rows.len() >= SEND_BYTES {
             copy.send(writer.rows.take()).await?;
         }
-        let rank = (row.try_get("rank")?, row.try_get("subrank")?);
+        let rank: i64 = row.try_get("rank")?;
         writer
             .add(rank, row.try_get("body")?)
             .map_err(|source| MergeError::Block { pack, source })?;
@@ -342,8 +344,8 @@ async fn write_packs(
     Ok(writer.written)
 }
 
-/// When a row was committed, among the rows of its pack.
-type Rank = (i64, i32);
+/// Where a row stands in the order of commits, among the rows of its pack: as in `watchpost.live_block`.
+type Rank = i64;
 
 /// A sample, and which of its pack's rows it came with.
 type Ranked = (Sample, u32);
