@@ -41,6 +41,7 @@ impl Listener for Nobody {
 pub(crate) struct Simulated {
     pub(crate) storage: Storage,
     closing: Closing,
+    hasher: RawHasher,
     pub(crate) clock: Arc<AtomicI64>,
 }
 
@@ -62,7 +63,7 @@ impl Simulated {
             clock: Clock::Manual(Arc::clone(clock)),
         };
         let (storage, closing) = Storage::open(options, Arc::new(Nobody)).await.unwrap();
-        Self { storage, closing, clock: Arc::clone(clock) }
+        Self { storage, closing, hasher: RawHasher::new(), clock: Arc::clone(clock) }
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -70,10 +71,9 @@ impl Simulated {
     }
 
     pub(crate) async fn series(&self, numbers: &[u32]) -> Vec<Known> {
-        let hasher = RawHasher::new();
         let unknown = numbers
             .iter()
-            .map(|n| Unknown { raw_key: hasher.key(&n.to_le_bytes()), labels: labels(*n) })
+            .map(|n| Unknown { raw_key: self.hasher.key(&n.to_le_bytes()), labels: labels(*n) })
             .collect();
         self.storage.catalogue().resolve(unknown).await.unwrap()
     }
