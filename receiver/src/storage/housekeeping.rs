@@ -25,6 +25,8 @@ use super::{
 
 /// How often to look whether something is due.
 const TICK: Duration = Duration::from_secs(1);
+/// However often a flush is asked for.
+const TICK_MIN: Duration = Duration::from_millis(50);
 /// Flush earlier when the head holds this much.
 const FLUSH_BYTES: usize = 64 << 20;
 /// Batches stay this long after they were flushed, for readers with an older snapshot and for replicas.
@@ -34,7 +36,7 @@ const REGISTER_AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs until the storage is closed.
 pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
-    let mut ticks = tokio::time::interval(TICK.min(every));
+    let mut ticks = tokio::time::interval(TICK.min(every).max(TICK_MIN));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_flush = Instant::now();
     loop {
