@@ -48,7 +48,17 @@ pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
         let started = Instant::now();
         last_flush = started;
         // Nothing is lost by a failure: what could not be done is done the next time.
-        let Done { flushed, failures } = all(&shared, shared.clock.now_ms()).await;
+        // In a task of its own: even a bug there must not end this loop, while the lease is kept and writes are taken.
+        let working = Arc::clone(&shared);
+        let working = tokio::spawn(async move { all(&working, working.clock.now_ms()).await });
+        let Done { flushed, failures } = match working.await {
+            Ok(done) => done,
+            Err(err) => {
+                error!("housekeeping ended in the middle, which is a bug: {err}");
+                shared.metrics.failed(Step::Whole);
+                continue;
+            }
+        };
         for failure in &failures {
             warn!("housekeeping: {}", service::error::chain(failure));
         }
