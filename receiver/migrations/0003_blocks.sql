@@ -70,7 +70,8 @@ CREATE VIEW watchpost.live_block AS
      WHERE NOT EXISTS (SELECT FROM watchpost.merged m
                         WHERE m.source = 'block_window' AND m.bucket = b.bucket AND m.upto >= b.job)
     UNION ALL
-    SELECT 2, b.bucket, b.pack, b.t_min, b.t_max, b.bucket, b.seq, b.n_samples, b.body
+    -- Each start of a receiver is a writer with a higher number, and counts its batches from 1 again.
+    SELECT 2, b.bucket, b.pack, b.t_min, b.t_max, b.bucket, (b.writer::bigint << 40) | b.seq, b.n_samples, b.body
       FROM watchpost.block_recent b
      WHERE NOT EXISTS (SELECT FROM watchpost.merged m WHERE m.source = 'block_recent' AND m.bucket = b.bucket);
 

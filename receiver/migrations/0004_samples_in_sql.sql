@@ -36,7 +36,7 @@ BEGIN
           FROM watchpost.live_block b, watchpost.block_samples(b.body, wanted) s
          WHERE b.pack = ANY (packs) AND b.t_min <= to_ms AND b.t_max >= from_ms
         UNION ALL
-        SELECT 3, b.bucket, b.seq, s.*
+        SELECT 3, b.bucket, (b.writer::bigint << 40) | b.seq, s.*
           FROM watchpost.batch b
           JOIN watchpost.writer w ON w.id = b.writer AND b.seq > w.flushed_seq,
                watchpost.batch_samples(b.body, packs, wanted) s

@@ -8,7 +8,8 @@ pub mod testing;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Executor, PgConnection, PgPool,
+    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -19,6 +20,8 @@ const POOL_SIZE: u32 = 8;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Writing, merging and loading blocks: a day of many series takes minutes, and whatever takes longer has failed.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How long a start waits for a moment in which nobody reads what a migration changes.
+const MIGRATE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a statement that changes tables waits for its lock. Whoever comes meanwhile queues behind it, so this is also
 /// how long we make anybody wait: below 200 ms, which is the promise.
 pub const LOCK_TIMEOUT: Duration = Duration::from_millis(120);
@@ -48,7 +51,7 @@ pub enum OpenError {
     #[error("migrate the schema `watchpost`")]
     Migrate {
         #[source]
-        source: sqlx::migrate::MigrateError,
+        source: MigrateError,
     },
 }
 
@@ -120,5 +123,27 @@ async fn migrate(db: &PgPool) -> Result<(), OpenError> {
     let mut migrator = sqlx::migrate!("./migrations");
     // Not in `public`, which belongs to whoever else uses this database.
     migrator.dangerous_set_table_name("watchpost.migration");
-    migrator.run(db).await.map_err(|source| OpenError::Migrate { source })
+    // Other receivers may be writing: a migration that has to wait for a reader would make them wait behind it.
+    let mut connection = work(db).await.map_err(schema)?;
+    connection.execute(sqlx::AssertSqlSafe(set_lock_timeout())).await.map_err(schema)?;
+    let started = std::time::Instant::now();
+    loop {
+        match migrator.run(&mut connection).await {
+            Err(err) if lock_is_taken(&err) && started.elapsed() < MIGRATE_PATIENCE => {
+                pause_before_retry().await;
+            }
+            outcome => {
+                let _ = connection.close().await;
+                return outcome.map_err(|source| OpenError::Migrate { source });
+            }
+        }
+    }
+}
+
+fn lock_is_taken(err: &MigrateError) -> bool {
+    let source = match err {
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source,
+        _ => return false,
+    };
+    sqlstate::is(source, sqlstate::LOCK_NOT_AVAILABLE)
 }

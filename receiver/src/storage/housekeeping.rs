@@ -25,6 +25,8 @@ use super::{
 
 /// How often to look whether something is due.
 const TICK: Duration = Duration::from_secs(1);
+/// However often a flush is asked for.
+const TICK_MIN: Duration = Duration::from_millis(50);
 /// Flush earlier when the head holds this much.
 const FLUSH_BYTES: usize = 64 << 20;
 /// Batches stay this long after they were flushed, for readers with an older snapshot and for replicas.
@@ -34,7 +36,7 @@ const REGISTER_AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs until the storage is closed.
 pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
-    let mut ticks = tokio::time::interval(TICK.min(every));
+    let mut ticks = tokio::time::interval(TICK.min(every).max(TICK_MIN));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_flush = Instant::now();
     loop {
@@ -46,7 +48,17 @@ pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
         let started = Instant::now();
         last_flush = started;
         // Nothing is lost by a failure: what could not be done is done the next time.
-        let Done { flushed, failures } = all(&shared, shared.clock.now_ms()).await;
+        // In a task of its own: even a bug there must not end this loop, while the lease is kept and writes are taken.
+        let working = Arc::clone(&shared);
+        let working = tokio::spawn(async move { all(&working, working.clock.now_ms()).await });
+        let Done { flushed, failures } = match working.await {
+            Ok(done) => done,
+            Err(err) => {
+                error!("housekeeping ended in the middle, which is a bug: {err}");
+                shared.metrics.failed(Step::Whole);
+                continue;
+            }
+        };
         for failure in &failures {
             warn!("housekeeping: {}", service::error::chain(failure));
         }
@@ -334,8 +346,8 @@ async fn drop_flushed(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
         .bind(bucket)
         .fetch_one(db)
         .await?;
-        if !needed {
-            drop_unless_used(db, Table::Batch, bucket, None).await?;
+        if !needed && drop_unless_used(db, Table::Batch, bucket, None).await? == Dropped::Busy {
+            break;
         }
     }
     Ok(())
@@ -346,8 +358,11 @@ async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
     let merged = merge::marks(db, Table::BlockRecent.name()).await?;
     let present = Table::BlockRecent.bucket_of(now);
     for bucket in partition::list(db, Table::BlockRecent).await? {
-        if bucket < present - RECENT_BUCKETS_KEPT && merged.contains_key(&bucket) {
-            drop_unless_used(db, Table::BlockRecent, bucket, None).await?;
+        if bucket < present - RECENT_BUCKETS_KEPT
+            && merged.contains_key(&bucket)
+            && drop_unless_used(db, Table::BlockRecent, bucket, None).await? == Dropped::Busy
+        {
+            break;
         }
     }
     let merged = merge::marks(db, Table::BlockWindow.name()).await?;
@@ -357,7 +372,9 @@ async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
         let late = format!(
             "SELECT EXISTS (SELECT FROM watchpost.\"block_window_{bucket}\" WHERE job > {upto})"
         );
-        drop_unless_used(db, Table::BlockWindow, bucket, Some(late)).await?;
+        if drop_unless_used(db, Table::BlockWindow, bucket, Some(late)).await? == Dropped::Busy {
+            break;
+        }
     }
     Ok(())
 }
@@ -368,26 +385,28 @@ async fn drop_old(db: &PgPool, retention: Duration, now: i64) -> Result<(), sqlx
     let oldest = Table::Block.bucket_of(now).saturating_sub(days.max(1));
     for table in [Table::Block, Table::BlockWindow] {
         for bucket in partition::list(db, table).await? {
-            if bucket < oldest {
-                drop_unless_used(db, table, bucket, None).await?;
+            if bucket < oldest && drop_unless_used(db, table, bucket, None).await? == Dropped::Busy
+            {
+                break;
             }
         }
     }
     Ok(())
 }
 
+/// Where one partition is busy, so are the others of its table, mostly: a backup reads them all.
 async fn drop_unless_used(
     db: &PgPool,
     table: Table,
     bucket: i32,
     needed: Option<String>,
-) -> Result<(), sqlx::Error> {
+) -> Result<Dropped, sqlx::Error> {
     let name = table.name();
-    match partition::drop(db, table, bucket, needed).await? {
+    let dropped = partition::drop(db, table, bucket, needed).await?;
+    match dropped {
         Dropped::Yes => debug!(table = name, bucket, "dropped partition {name}_{bucket}"),
-        // A backup perhaps: later, then.
         Dropped::Busy => debug!(table = name, bucket, "partition {name}_{bucket} is in use"),
         Dropped::Needed => {}
     }
-    Ok(())
+    Ok(dropped)
 }

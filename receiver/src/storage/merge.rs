@@ -161,8 +161,8 @@ async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), 
             sealed: partition::sealed(db, Table::BlockWindow).await?.into_iter().collect(),
         };
         partition::ensure_all(db, Table::BlockWindow, days.of(t_min)..=days.of(t_max)).await?;
-        let select = "SELECT pack, t_min, seq AS rank, writer AS subrank, body
-                        FROM watchpost.block_recent WHERE bucket = $1 ORDER BY pack, t_min, seq, writer";
+        let select = "SELECT pack, t_min, (writer::bigint << 40) | seq AS rank, body
+                        FROM watchpost.block_recent WHERE bucket = $1 ORDER BY pack, t_min, rank";
         let mut source = sqlx::query(select).bind(bucket).fetch(&mut reading);
         let mut copy = transaction
             .copy_in_raw(
@@ -207,10 +207,12 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
     // A partition left by nobody: it is made and attached in one transaction. Numbers and names of ours only.
     let create = format!(
         "CREATE TABLE watchpost.\"block_{day}\" (LIKE watchpost.block INCLUDING ALL,
-             CONSTRAINT \"block_{day}_bucket\" CHECK (bucket = {day}))"
+             CONSTRAINT \"block_{day}_bucket\" CHECK (bucket = {day}))
+         -- Loaded frozen: that rows were inserted is no reason to vacuum it.
+         WITH (autovacuum_vacuum_insert_threshold = -1)"
     );
     transaction.execute(sqlx::AssertSqlSafe(create)).await?;
-    let select = "SELECT pack, t_min, job AS rank, 0 AS subrank, body
+    let select = "SELECT pack, t_min, job AS rank, body
                     FROM watchpost.block_window WHERE bucket = $1 AND job <= $2 ORDER BY pack, t_min, job";
     let mut source = sqlx::query(select).bind(day).bind(upto).fetch(&mut reading);
     let statement = format!(
@@ -317,7 +319,7 @@ async fn write_packs(
     day_of: impl Fn(i64) -> i32,
     job: i64,
 ) -> Result<Written, MergeError> {
-    let mut writer = PackWriter::new(job, day_of);
+    let mut writer = PackWriter::new(job, day_of, PACK_SAMPLES_MAX);
     copy.send(&CopyRows::HEADER[..]).await?;
     while let Some(row) = source.try_next().await? {
         let pack: i32 = row.try_get("pack")?;
@@ -325,13 +327,13 @@ async fn write_packs(
         if pack != writer.pack {
             writer.write_all();
             writer.pack = pack;
-        } else if writer.n_samples >= PACK_SAMPLES_MAX {
+        } else if writer.n_samples >= writer.samples_max {
             writer.write_before(t_min);
         }
         if writer.rows.len() >= SEND_BYTES {
             copy.send(writer.rows.take()).await?;
         }
-        let rank = (row.try_get("rank")?, row.try_get("subrank")?);
+        let rank: i64 = row.try_get("rank")?;
         writer
             .add(rank, row.try_get("body")?)
             .map_err(|source| MergeError::Block { pack, source })?;
@@ -342,8 +344,8 @@ async fn write_packs(
     Ok(writer.written)
 }
 
-/// When a row was committed, among the rows of its pack.
-type Rank = (i64, i32);
+/// Where a row stands in the order of commits, among the rows of its pack: as in `watchpost.live_block`.
+type Rank = i64;
 
 /// A sample, and which of its pack's rows it came with.
 type Ranked = (Sample, u32);
@@ -360,10 +362,12 @@ struct PackWriter<F> {
     ranks: Vec<Rank>,
     samples: BTreeMap<SeriesId, Vec<Ranked>>,
     n_samples: usize,
+    /// Beyond so many, what is complete is written.
+    samples_max: usize,
 }
 
 impl<F: Fn(i64) -> i32> PackWriter<F> {
-    fn new(job: i64, day_of: F) -> Self {
+    fn new(job: i64, day_of: F, samples_max: usize) -> Self {
         Self {
             encoder: block::Encoder::default(),
             scratch: group::Scratch::default(),
@@ -375,6 +379,7 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
             ranks: Vec::new(),
             samples: BTreeMap::new(),
             n_samples: 0,
+            samples_max,
         }
     }
 
@@ -421,7 +426,7 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
         }
         self.write(before);
         self.n_samples = n_kept;
-        if n_kept > PACK_SAMPLES_MAX / 2 {
+        if n_kept > self.samples_max / 2 {
             self.write_all();
         }
     }
@@ -501,5 +506,85 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
                 .int(encoded.n_samples as i32)
                 .bytes(&encoded.body);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_MS: i64 = 86_400_000;
+
+    /// The bodies of rows as they would be copied.
+    fn bodies(mut rows: &[u8]) -> Vec<&[u8]> {
+        let mut bodies = Vec::new();
+        while !rows.is_empty() {
+            rows = &rows[2..];
+            for column in 0..7 {
+                let (length, rest) = rows.split_first_chunk::<4>().unwrap();
+                let (value, rest) = rest.split_at(i32::from_be_bytes(*length) as usize);
+                if column == 6 {
+                    bodies.push(value);
+                }
+                rows = rest;
+            }
+        }
+        bodies
+    }
+
+    /// Merges rows of one series, given as (rank, times); values tell the rank. Gives what is stored, and the most that
+    /// was held at once.
+    fn merge(rows: &[(Rank, Vec<i64>)], samples_max: usize) -> (Vec<(i64, f64)>, usize) {
+        let mut writer = PackWriter::new(1, |ts| ts.div_euclid(DAY_MS) as i32, samples_max);
+        let mut encoder = block::Encoder::default();
+        let mut held = 0;
+        for (rank, times) in rows {
+            if writer.n_samples >= samples_max {
+                writer.write_before(times[0]);
+            }
+            let samples: Vec<Sample> =
+                times.iter().map(|ts| Sample { ts: *ts, value: *rank as f64 }).collect();
+            let encoded = encoder.encode(std::iter::once((SeriesId(1), &samples[..])));
+            writer.add(*rank, &encoded.body).unwrap();
+            held = held.max(writer.n_samples);
+        }
+        writer.write_all();
+        let rows = writer.rows.take();
+        let mut stored = Vec::new();
+        for body in bodies(&rows) {
+            let mut scratch = group::Scratch::default();
+            let take = |_, times: &[i64], values: &[f64]| {
+                stored.extend(times.iter().copied().zip(values.iter().copied()));
+            };
+            block::read(body, &mut scratch, |_| true, take).unwrap();
+        }
+        (stored, held)
+    }
+
+    #[test]
+    fn memory_is_bounded_and_the_first_value_stands() {
+        // Each row overlaps the one before it, and was committed before it.
+        let rows: Vec<(Rank, Vec<i64>)> = (0..100)
+            .map(|n| (1000 - n, (0..20).map(|i| (n * 10 + i) * 60_000).collect()))
+            .collect();
+        let (stored, held) = merge(&rows, 50);
+        assert!(held <= 50 + 20, "{held} samples at once");
+        let expected: Vec<(i64, f64)> = (0..101)
+            .flat_map(|n| (0..10).map(move |i| ((n * 10 + i) * 60_000, (1000 - n.min(99)) as f64)))
+            .collect();
+        assert_eq!(stored, expected, "in order, each time once, the lowest rank");
+        // All at once gives the same.
+        assert_eq!(merge(&rows, usize::MAX).0, expected);
+    }
+
+    #[test]
+    fn rows_of_one_time_do_not_pile_up() {
+        let rows: Vec<(Rank, Vec<i64>)> =
+            (0..100).map(|n| (n, (0..20).map(|i| i * 1000 + n).collect())).collect();
+        let (mut stored, held) = merge(&rows, 50);
+        assert!(held <= 50 + 20, "{held} samples at once");
+        stored.sort_by_key(|(ts, _)| *ts);
+        assert_eq!(stored.len(), 100 * 20, "overlapping, and none is missing");
+        assert!(stored.iter().all(|(ts, value)| ts % 1000 == *value as i64));
     }
 }

@@ -15,6 +15,8 @@ pub enum Step {
     Adopt,
     Merge,
     Drop,
+    /// A bug ended it before it was done.
+    Whole,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -31,7 +33,7 @@ pub struct StorageMetrics {
 
 impl StorageMetrics {
     pub fn register(&self, registry: &mut Registry) {
-        for step in [Step::Ahead, Step::Flush, Step::Adopt, Step::Merge, Step::Drop] {
+        for step in [Step::Ahead, Step::Flush, Step::Adopt, Step::Merge, Step::Drop, Step::Whole] {
             // Present from the start, so that a rate sees the first failure.
             drop(self.failures.get_or_create(&ByStep { step }));
         }
