@@ -3,6 +3,7 @@
 //! [`Storage::append`] is the way in and returns when the samples are committed. [`Storage::reader`] is the way out.
 //!
 //! - [`codec`], [`batch`]: how samples become bytes.
+//! - [`histogram`]: samples that are histograms.
 //! - [`catalogue`]: which series there are.
 //! - [`commit`]: group commit into the batch log; [`partition`] keeps the log's partitions, [`writer`] its owner.
 //! - [`head`]: what is not in blocks yet, in memory.
@@ -20,6 +21,7 @@ pub mod commit;
 mod copy;
 pub mod flush;
 pub mod head;
+pub mod histogram;
 mod housekeeping;
 mod lease;
 mod merge;
