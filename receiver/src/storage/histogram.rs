@@ -7,8 +7,8 @@
 //! The format: <https://prometheus.io/docs/specs/native_histograms/>.
 
 mod reduce;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod validate;
 
 use std::sync::Arc;

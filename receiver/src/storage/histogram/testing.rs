@@ -12,11 +12,7 @@ fn spans(spans: &[(i32, u32)]) -> Vec<Span> {
 }
 
 /// A valid integer histogram with these positive buckets.
-pub(crate) fn exponential(
-    schema: i32,
-    positive: &[(i32, u32)],
-    buckets: &[u64],
-) -> NativeHistogram {
+pub fn exponential(schema: i32, positive: &[(i32, u32)], buckets: &[u64]) -> NativeHistogram {
     let layout = Layout::new(LayoutParts {
         schema,
         zero_threshold: 2f64.powi(-128),
@@ -30,7 +26,7 @@ pub(crate) fn exponential(
 }
 
 /// A valid float histogram with these positive buckets.
-pub(crate) fn float(schema: i32, positive: &[(i32, u32)], buckets: &[f64]) -> NativeHistogram {
+pub fn float(schema: i32, positive: &[(i32, u32)], buckets: &[f64]) -> NativeHistogram {
     let layout = Layout::new(LayoutParts {
         schema,
         zero_threshold: 0.001,
@@ -44,7 +40,7 @@ pub(crate) fn float(schema: i32, positive: &[(i32, u32)], buckets: &[f64]) -> Na
 }
 
 /// A valid histogram with custom bounds.
-pub(crate) fn nhcb(bounds: &[f64], buckets: &[u64]) -> NativeHistogram {
+pub fn nhcb(bounds: &[f64], buckets: &[u64]) -> NativeHistogram {
     let layout = Layout::new(LayoutParts {
         schema: CUSTOM_SCHEMA,
         positive: spans(&[(0, buckets.len() as u32)]),
@@ -70,7 +66,7 @@ fn any_bits() -> impl Strategy<Value = f64> {
 fn any_layout() -> impl Strategy<Value = Arc<Layout>> {
     let any_spans = || prop::collection::vec((0i32..1000, 0u32..6), 0..4);
     (
-        any::<i32>(),
+        prop_oneof![4 => -4..9, 1 => Just(CUSTOM_SCHEMA), 1 => any::<i32>()],
         any_bits(),
         -1000i32..1000,
         any_spans(),
@@ -110,7 +106,7 @@ prop_compose! {
 }
 
 /// Any histograms, valid or not, of a few layouts that come and go.
-pub(crate) fn any_run() -> impl Strategy<Value = Vec<NativeHistogram>> {
+pub fn any_run() -> impl Strategy<Value = Vec<NativeHistogram>> {
     prop::collection::vec(any_layout(), 1..4).prop_flat_map(|layouts| {
         let one = prop::sample::select(layouts).prop_flat_map(any_with);
         prop::collection::vec(one, 1..20)

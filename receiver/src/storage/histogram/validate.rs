@@ -3,7 +3,7 @@
 
 use promql::model::histogram::{CUSTOM_SCHEMA, EXPONENTIAL_SCHEMAS, Span};
 
-use super::{BUCKETS_MAX, Counts, Layout, LayoutError, NativeHistogram};
+use super::{Counts, Layout, LayoutError, NativeHistogram};
 
 /// Why a histogram is refused, for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,6 +22,8 @@ pub enum InvalidHistogram {
     BucketCount,
     #[error("the count or the zero count is negative")]
     NegativeCount,
+    #[error("the count is beyond 2^63")]
+    CountTooLarge,
     #[error("the buckets hold {in_buckets} observations, but the count is {count}")]
     CountMismatch { in_buckets: u64, count: u64 },
     #[error("the buckets hold {in_buckets} observations, more than the count of {count}")]
@@ -34,8 +36,6 @@ pub enum InvalidHistogram {
     TooFewBounds,
     #[error("a histogram with custom bounds has a zero bucket or negative buckets")]
     CustomOnlyPositive,
-    #[error("more than {BUCKETS_MAX} buckets")]
-    TooManyBuckets,
 }
 
 impl NativeHistogram {
@@ -105,6 +105,10 @@ fn validate_integers(
     buckets: &[u64],
     sum: f64,
 ) -> Result<(), InvalidHistogram> {
+    // No process counts that far, and SQL's integers are signed.
+    if count > i64::MAX as u64 {
+        return Err(InvalidHistogram::CountTooLarge);
+    }
     let in_buckets = buckets
         .iter()
         .try_fold(zero_count, |total, count| total.checked_add(*count))
@@ -165,6 +169,7 @@ mod tests {
             f64::NAN,
             Err(InvalidHistogram::CountTooSmall { in_buckets: 6, count: 5 }),
         );
+        check(two(), integer(1 << 63, 0, &[0, 0]), f64::NAN, Err(InvalidHistogram::CountTooLarge));
         check(two(), integer(0, u64::MAX, &[1, 0]), 0.0, Err(InvalidHistogram::BucketCount));
         check(two(), float(1.5, 0.0, &[0.5, 0.25]), 0.0, Ok(()));
         check(two(), float(1.5, 0.0, &[-0.5, 0.25]), 0.0, Err(InvalidHistogram::BucketCount));

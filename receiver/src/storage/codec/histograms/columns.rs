@@ -49,17 +49,20 @@ impl Encoder {
 
 fn kind_of(integers: &[i64]) -> u8 {
     let (mut delta_bytes, mut second_bytes) = (0, 0);
-    let (mut delta, mut changes): (i64, bool) = (0, false);
+    let (mut delta, mut changes, mut wraps): (i64, bool, bool) = (0, false, false);
     for pair in integers.windows(2) {
         let next = pair[1].wrapping_sub(pair[0]);
+        let (second, is_wrapped) = next.overflowing_sub(delta);
         changes |= next != 0;
+        wraps |= is_wrapped;
         delta_bytes += cost(next);
-        second_bytes += cost(next.wrapping_sub(delta));
+        second_bytes += cost(second);
         delta = next;
     }
     match changes {
         false => KIND_CONSTANT,
-        true if second_bytes < delta_bytes => KIND_DELTA_OF_DELTA,
+        // SQL's arithmetic does not wrap; ingested counts are such that their differences do not either.
+        true if second_bytes < delta_bytes && !wraps => KIND_DELTA_OF_DELTA,
         true => KIND_DELTA,
     }
 }
