@@ -8,6 +8,8 @@ mod decode;
 mod limits;
 pub mod metrics;
 mod refusal;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod validate;
 
 use std::sync::Arc;
