@@ -280,7 +280,14 @@ impl NativeHistogram {
         }
     }
 
-    /// Memory that it takes, roughly, without its layout.
+    /// How many samples take as much memory, for bounds that are told in samples.
+    pub fn weight(&self) -> usize {
+        let layout = (self.layout.positive.len() + self.layout.negative.len()) * size_of::<Span>()
+            + self.layout.custom_bounds.len() * 8;
+        1 + (size_of::<Self>() + size_of::<Layout>() + layout + self.counts.n_buckets() * 8) / 32
+    }
+
+    /// Memory that it takes in bytes, roughly, without its layout.
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.counts.n_buckets() * 8
     }
@@ -302,6 +309,15 @@ impl PartialEq for NativeHistogram {
 pub struct HistogramSample {
     pub ts: i64,
     pub histogram: Arc<NativeHistogram>,
+}
+
+/// Brings a series' histograms in order of time, each time once.
+pub fn sort(samples: &mut Vec<HistogramSample>) {
+    if !samples.is_sorted_by(|a, b| a.ts < b.ts) {
+        // Stable: of two for one time, the one that was committed first.
+        samples.sort_by_key(|sample| sample.ts);
+        samples.dedup_by_key(|sample| sample.ts);
+    }
 }
 
 fn same_bits(a: &[f64], b: &[f64]) -> bool {

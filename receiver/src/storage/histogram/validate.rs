@@ -15,7 +15,7 @@ pub enum InvalidHistogram {
     #[error(transparent)]
     Layout(#[from] LayoutError),
     #[error("spans hold {in_spans} buckets, but there are {counts} counts")]
-    Mismatch { in_spans: usize, counts: usize },
+    Mismatch { in_spans: u64, counts: usize },
     #[error("schema {schema} is none")]
     Schema { schema: i32 },
     #[error("a bucket's count is negative, or too large")]
