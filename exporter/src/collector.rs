@@ -140,3 +140,6 @@ mod vmstat;
 mod watchdog;
 mod xfs;
 mod zfs;
+
+#[cfg(feature = "testing")]
+pub use self::textfile::parse_textfile;

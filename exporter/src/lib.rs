@@ -42,6 +42,8 @@ mod scan;
 
 pub use args::{Args, Config, run};
 pub use collector::OptionError;
+#[cfg(feature = "testing")]
+pub use collector::parse_textfile;
 pub use exporter::Exporter;
 pub use filter::{Filter, FilterError};
 pub use options::{Options, Paths};

@@ -5,9 +5,12 @@
 //! and harms nothing else ([`Refusals`]).
 
 mod decode;
+mod histogram;
 mod limits;
 pub mod metrics;
 mod refusal;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod validate;
 
 use std::sync::Arc;
@@ -25,8 +28,8 @@ use crate::{
     model::now_ms,
     storage::{
         Storage,
-        catalogue::{RawHasher, Unknown},
-        commit::{AppendError, Incoming},
+        catalogue::RawHasher,
+        commit::{AppendError, Incoming, IncomingHistogram},
     },
 };
 
@@ -124,14 +127,14 @@ impl Ingest {
             }
         };
         let mut refusals = decoded.refusals;
-        let mut samples = decoded.samples;
+        let (mut samples, mut histograms) = (decoded.samples, decoded.histograms);
         if !decoded.unknown.is_empty() {
-            self.resolve(decoded.unknown, &mut samples).await?;
+            self.resolve(decoded.unknown, &mut samples, &mut histograms).await?;
         }
         if !decoded.metadata.is_empty() {
             self.storage.catalogue().describe(decoded.metadata).await.map_err(database)?;
         }
-        let appended = self.storage.append(samples).await?;
+        let appended = self.storage.append_all(samples, histograms).await?;
         refusals.conflicts(&appended, |series| {
             self.storage.reader().labels(series).map(|labels| labels.to_string())
         });
@@ -142,13 +145,20 @@ impl Ingest {
     async fn resolve(
         &self,
         unknown: Vec<decode::UnknownSeries>,
-        out: &mut Vec<Incoming>,
+        samples: &mut Vec<Incoming>,
+        histograms: &mut Vec<IncomingHistogram>,
     ) -> Result<(), WriteError> {
-        let (series, samples): (Vec<Unknown>, Vec<Vec<_>>) =
-            unknown.into_iter().map(|series| (series.series, series.samples)).unzip();
+        let mut series = Vec::with_capacity(unknown.len());
+        let mut of_series = Vec::with_capacity(unknown.len());
+        for unknown in unknown {
+            series.push(unknown.series);
+            of_series.push((unknown.samples, unknown.histograms));
+        }
         let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
-        for (known, samples) in known.into_iter().zip(samples) {
-            out.extend(samples.into_iter().map(|sample| Incoming { known, sample }));
+        for (known, (of_floats, of_histograms)) in known.into_iter().zip(of_series) {
+            samples.extend(of_floats.into_iter().map(|sample| Incoming { known, sample }));
+            let incoming = |sample| IncomingHistogram { known, sample };
+            histograms.extend(of_histograms.into_iter().map(incoming));
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! [`Storage::append`] is the way in and returns when the samples are committed. [`Storage::reader`] is the way out.
 //!
 //! - [`codec`], [`batch`]: how samples become bytes.
+//! - [`histogram`]: samples that are histograms.
 //! - [`catalogue`]: which series there are.
 //! - [`commit`]: group commit into the batch log; [`partition`] keeps the log's partitions, [`writer`] its owner.
 //! - [`head`]: what is not in blocks yet, in memory.
@@ -20,6 +21,7 @@ pub mod commit;
 mod copy;
 pub mod flush;
 pub mod head;
+pub mod histogram;
 mod housekeeping;
 mod lease;
 mod merge;
@@ -42,9 +44,10 @@ use tracing::{error, info, warn};
 
 use self::{
     catalogue::Catalogue,
-    commit::{AppendError, Appended, Appender, Committer, Incoming, Listener},
+    commit::{AppendError, Appended, Appender, Committer, Incoming, IncomingHistogram, Listener},
     flush::{FlushError, Flushed},
     head::Head,
+    histogram::HistogramSample,
     partition::Table,
     writer::Current,
 };
@@ -96,6 +99,8 @@ pub enum ReadError {
 pub struct SeriesSamples {
     pub series: SeriesId,
     pub samples: Vec<Sample>,
+    /// Native histograms, none at the time of any of `samples`.
+    pub histograms: Vec<HistogramSample>,
 }
 
 /// What a storage is opened with.
@@ -231,7 +236,16 @@ impl Storage {
 
     /// Returns when the samples are committed.
     pub async fn append(&self, samples: Vec<Incoming>) -> Result<Appended, AppendError> {
-        self.appender.append(samples).await
+        self.append_all(samples, Vec::new()).await
+    }
+
+    /// Returns when samples and native histograms are committed, in one transaction.
+    pub async fn append_all(
+        &self,
+        samples: Vec<Incoming>,
+        histograms: Vec<IncomingHistogram>,
+    ) -> Result<Appended, AppendError> {
+        self.appender.append(samples, histograms).await
     }
 
     pub fn reader(&self) -> &Reader {

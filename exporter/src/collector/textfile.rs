@@ -62,6 +62,12 @@ pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError>
     }))
 }
 
+/// Reads the bytes of one file, as the collector does; whether its format is right.
+#[cfg(feature = "testing")]
+pub fn parse_textfile(bytes: &[u8], out: &mut Exposition) -> bool {
+    Parser::default().parse(bytes, Path::new("fuzz.prom"), out).is_ok()
+}
+
 impl Collector for TextFile {
     fn collect(&mut self, out: &mut Exposition) -> Result<(), Error> {
         let mut parser = Parser::default();

@@ -1,18 +1,19 @@
 //! From the bytes of a request to samples of series: one pass, no message built.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, sync::Arc};
 
 use proto::{
     remote_write::{Message, v1::MetricMetadata, walk},
     snappy,
 };
 
-use super::{Limits, Reason, Refusals, WriteError, validate};
+use super::{Limits, Reason, Refusals, WriteError, histogram, validate};
 use crate::{
     model::Sample,
     storage::{
         catalogue::{Description, Index, RawHasher, Unknown},
-        commit::Incoming,
+        commit::{Incoming, IncomingHistogram},
+        histogram::HistogramSample,
     },
 };
 
@@ -21,6 +22,8 @@ use crate::{
 pub(super) struct Decoded {
     /// Samples of series that the index knows.
     pub(super) samples: Vec<Incoming>,
+    /// Histograms of series that the index knows.
+    pub(super) histograms: Vec<IncomingHistogram>,
     pub(super) unknown: Vec<UnknownSeries>,
     pub(super) metadata: Vec<Description>,
     pub(super) refusals: Refusals,
@@ -31,6 +34,7 @@ pub(super) struct Decoded {
 pub(super) struct UnknownSeries {
     pub(super) series: Unknown,
     pub(super) samples: Vec<Sample>,
+    pub(super) histograms: Vec<HistogramSample>,
 }
 
 /// Decodes a snappy block of a remote write 1.0 `WriteRequest`.
@@ -109,18 +113,7 @@ impl walk::Visitor for Decoder<'_> {
                 limit: self.limits.series_per_request_max,
             });
         }
-        if self.n_samples > self.limits.samples_per_request_max {
-            return Err(WriteError::TooMany {
-                what: "samples",
-                limit: self.limits.samples_per_request_max,
-            });
-        }
-        if !series.histograms.is_empty() {
-            let refusals = &mut self.decoded.refusals;
-            refusals.add(Reason::NativeHistogram, series.histograms.len(), || {
-                validate::display(series.labels)
-            });
-        }
+        self.check_samples()?;
         let raw_key = self.hasher.key(series.labels);
         if let Some(known) = self.index.by_raw_key(raw_key) {
             for raw in series.samples {
@@ -130,13 +123,18 @@ impl walk::Visitor for Decoder<'_> {
                     Err(reason) => self.refuse_sample(reason, series.labels, sample),
                 }
             }
+            if !series.histograms.is_empty() {
+                let incoming = |sample| IncomingHistogram { known, sample };
+                let histograms = self.histograms(&series)?.into_iter().map(incoming);
+                self.decoded.histograms.extend(histograms);
+            }
             return Ok(());
         }
         match validate::labels(series.labels, self.limits) {
-            Ok(labels) => self.unknown(Unknown { raw_key, labels }, &series),
+            Ok(labels) => self.unknown(Unknown { raw_key, labels }, &series)?,
             Err(reason) => {
                 // A bad series without samples is still something that its sender should know of.
-                let n_samples = series.samples.len().max(1);
+                let n_samples = (series.samples.len() + series.histograms.len()).max(1);
                 self.decoded.refusals.add(reason, n_samples, || validate::display(series.labels));
             }
         }
@@ -162,7 +160,11 @@ impl walk::Visitor for Decoder<'_> {
 }
 
 impl Decoder<'_> {
-    fn unknown(&mut self, unknown: Unknown, series: &walk::RawSeries<'_>) {
+    fn unknown(
+        &mut self,
+        unknown: Unknown,
+        series: &walk::RawSeries<'_>,
+    ) -> Result<(), WriteError> {
         let mut samples = Vec::with_capacity(series.samples.len());
         for raw in series.samples {
             let sample = Sample { ts: raw.timestamp, value: raw.value };
@@ -172,9 +174,54 @@ impl Decoder<'_> {
             }
         }
         // A series is created by its first sample, not by being mentioned.
-        if !samples.is_empty() {
-            self.decoded.unknown.push(UnknownSeries { series: unknown, samples });
+        let histograms = self.histograms(series)?;
+        if !samples.is_empty() || !histograms.is_empty() {
+            self.decoded.unknown.push(UnknownSeries { series: unknown, samples, histograms });
         }
+        Ok(())
+    }
+
+    /// The histograms of a series that can be stored; the others are refused.
+    fn histograms(
+        &mut self,
+        series: &walk::RawSeries<'_>,
+    ) -> Result<Vec<HistogramSample>, WriteError> {
+        let mut histograms = Vec::with_capacity(series.histograms.len());
+        for message in series.histograms {
+            let named = || validate::display(series.labels);
+            let refusals = &mut self.decoded.refusals;
+            let (ts, decoded) = match histogram::decode(message) {
+                Ok(decoded) => decoded,
+                Err(err) => {
+                    refusals.add(Reason::InvalidHistogram, 1, || format!("{err}: {}", named()));
+                    continue;
+                }
+            };
+            if let Err(reason) = validate::time(ts, self.now, self.limits) {
+                refusals.add(reason, 1, || format!("{} at {ts}", named()));
+                continue;
+            }
+            match decoded {
+                Ok(histogram) => {
+                    self.n_samples += histogram.weight();
+                    histograms.push(HistogramSample { ts, histogram: Arc::new(histogram) });
+                    self.check_samples()?;
+                }
+                Err(err) => {
+                    let example = || format!("{err}: {} at {ts}", named());
+                    refusals.add(Reason::InvalidHistogram, 1, example);
+                }
+            }
+        }
+        Ok(histograms)
+    }
+
+    fn check_samples(&self) -> Result<(), WriteError> {
+        let limit = self.limits.samples_per_request_max;
+        if self.n_samples > limit {
+            return Err(WriteError::TooMany { what: "samples", limit });
+        }
+        Ok(())
     }
 
     fn refuse_sample(&mut self, reason: Reason, labels: &[u8], sample: Sample) {

@@ -18,7 +18,7 @@ pub enum Reason {
     TooFarInFuture,
     TimeOutOfRange,
     Conflict,
-    NativeHistogram,
+    InvalidHistogram,
 }
 
 impl Reason {
@@ -36,7 +36,7 @@ impl Reason {
             Self::TooFarInFuture => "too_far_in_future",
             Self::TimeOutOfRange => "time_out_of_range",
             Self::Conflict => "conflict",
-            Self::NativeHistogram => "native_histogram",
+            Self::InvalidHistogram => "invalid_histogram",
         }
     }
 
@@ -55,7 +55,7 @@ impl Reason {
             }
             Self::TimeOutOfRange => "the sample's time cannot be stored",
             Self::Conflict => "duplicate sample for timestamp: another value is stored",
-            Self::NativeHistogram => "native histograms are not stored by this version",
+            Self::InvalidHistogram => "the native histogram makes no sense",
         }
     }
 }

@@ -82,6 +82,11 @@ pub(super) fn time(ts: i64, now: i64, limits: &Limits) -> Result<(), Reason> {
     Ok(())
 }
 
+/// When counting began: 0, which is unknown, where what is said makes no sense.
+pub(super) fn start(start_ts: i64, ts: i64) -> i64 {
+    if TIME_RANGE.contains(&start_ts) && start_ts < ts { start_ts } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,16 +4,23 @@
 //! in SQL, reads a few hundred bytes of it, and whoever turns batches into blocks goes through them pack by pack. The
 //! byte diagram is in `receiver/docs/format/batch.md`.
 
+mod histograms;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::codec::{
-    CodecError,
-    group::{self, GROUP_SERIES_MAX, GroupSeries},
-    timestamps::{Dictionary, VECTOR_LEN_MAX, Vectors},
-    values,
-    varint::{self, Reader},
+pub use self::histograms::HistogramRow;
+use super::{
+    codec::{
+        CodecError,
+        group::{self, GROUP_SERIES_MAX, GroupSeries},
+        histograms as histogram_group,
+        timestamps::{Dictionary, VECTOR_LEN_MAX, Vectors},
+        values,
+        varint::{self, Reader},
+    },
+    histogram::HistogramSample,
 };
 use crate::model::{PackId, SeriesId};
 
@@ -35,6 +42,7 @@ pub struct Row {
 #[derive(Debug, Default)]
 pub struct Encoder {
     values: values::Encoder,
+    histograms: histogram_group::Encoder,
     dictionary: Dictionary,
     columns: Columns,
     directory: Vec<u8>,
@@ -59,43 +67,79 @@ struct ColumnSeries {
 }
 
 impl Encoder {
-    /// The bytes of a batch. The rows are sorted by pack, series and time, no two of one series and time, at least one.
+    /// The bytes of a batch without histograms.
     pub fn encode(&mut self, rows: &[Row]) -> Vec<u8> {
-        assert!(!rows.is_empty(), "an empty batch is not written");
+        self.encode_all(rows, &[])
+    }
+
+    /// The bytes of a batch. The rows are sorted by pack, series and time, no two of one series and time; and so are the
+    /// histograms; at least one of either.
+    pub fn encode_all(&mut self, rows: &[Row], of_histograms: &[HistogramRow]) -> Vec<u8> {
+        assert!(!rows.is_empty() || !of_histograms.is_empty(), "an empty batch is not written");
         assert!(
             rows.is_sorted_by(|a, b| (a.pack, a.series, a.ts) < (b.pack, b.series, b.ts)),
             "rows are sorted and unique"
         );
+        assert!(
+            of_histograms.is_sorted_by(|a, b| (a.pack, a.series) < (b.pack, b.series)),
+            "histograms are sorted, each series once"
+        );
         self.take_apart(rows);
+        let chunks = histograms::cut(of_histograms, &mut self.histograms, &mut self.dictionary);
         self.directory.clear();
         self.groups.clear();
         let mut n_groups = 0;
         let mut previous = PackId(0);
         let mut members = Vec::with_capacity(GROUP_SERIES_MAX);
-        for group in self
-            .columns
-            .series
-            .chunk_by(|a, b| a.pack == b.pack)
-            .flat_map(|pack| pack.chunks(GROUP_SERIES_MAX))
-        {
-            members.clear();
-            members.extend(group.iter().map(|column| GroupSeries {
-                series: column.series.0,
-                vector: column.vector,
-                values: &self.columns.values[column.start..column.end],
-            }));
-            let start = self.groups.len();
-            group::encode(&members, &mut self.values, &mut self.groups);
-            varint::put(&mut self.directory, (group[0].pack.0 - previous.0) as u64);
-            varint::put(&mut self.directory, (self.groups.len() - start) as u64);
-            previous = group[0].pack;
-            n_groups += 1;
+        let mut chunks = chunks.iter().peekable();
+        let mut packs = self.columns.series.chunk_by(|a, b| a.pack == b.pack).peekable();
+        loop {
+            // The next pack, which may have floats, histograms, or both.
+            let of_floats = packs.peek().map(|of_pack| of_pack[0].pack);
+            let of_histograms = chunks.peek().map(|(pack, _)| *pack);
+            let Some(pack) = of_floats.into_iter().chain(of_histograms).min() else { break };
+            let mut floats = packs
+                .next_if(|of_pack| of_pack[0].pack == pack)
+                .unwrap_or_default()
+                .chunks(GROUP_SERIES_MAX)
+                .peekable();
+            let mut chunks_of_pack = chunks.next_if(|(of, _)| *of == pack);
+            loop {
+                let group = floats.next().unwrap_or_default();
+                let start = self.groups.len();
+                if group.is_empty() {
+                    // A group of no series, so that the histograms can follow.
+                    varint::put(&mut self.groups, 0);
+                } else {
+                    members.clear();
+                    members.extend(group.iter().map(|column| GroupSeries {
+                        series: column.series.0,
+                        vector: column.vector,
+                        values: &self.columns.values[column.start..column.end],
+                    }));
+                    group::encode(&members, &mut self.values, &mut self.groups);
+                }
+                let is_last = floats.peek().is_none();
+                if is_last && let Some((_, chunks)) = chunks_of_pack.take() {
+                    self.histograms.encode(chunks, &mut self.groups);
+                }
+                varint::put(&mut self.directory, (pack.0 - previous.0) as u64);
+                varint::put(&mut self.directory, (self.groups.len() - start) as u64);
+                previous = pack;
+                n_groups += 1;
+                if is_last {
+                    break;
+                }
+            }
         }
-        let base =
-            self.columns.timestamps.iter().copied().min().expect("there is at least one row");
+        let times_of_histograms = || of_histograms.iter().flat_map(|row| &row.samples);
+        let base = self.columns.timestamps.iter().copied();
+        let base = base.chain(times_of_histograms().map(|sample| sample.ts)).min();
+        let base = base.expect("there is at least one row");
+        let n_samples = rows.len() + times_of_histograms().count();
         let mut out = Vec::with_capacity(self.groups.len() + self.directory.len() + 64);
         out.push(FORMAT);
-        varint::put(&mut out, rows.len() as u64);
+        varint::put(&mut out, n_samples as u64);
         varint::put_signed(&mut out, base);
         self.dictionary.encode(base, &mut out);
         varint::put(&mut out, n_groups);
@@ -192,20 +236,35 @@ impl Batch {
         self.directory.iter().map(|entry| entry.pack)
     }
 
-    /// Hands every series to `sink`, in order of pack and series.
+    /// Hands every series' floats to `sink`, in order of pack and series.
     pub fn read_all(
         &self,
         scratch: &mut group::Scratch,
-        mut sink: impl FnMut(PackId, SeriesId, &[i64], &[f64]),
+        sink: impl FnMut(PackId, SeriesId, &[i64], &[f64]),
+    ) -> Result<(), CodecError> {
+        self.read_everything(scratch, sink, |_, _, _| {})
+    }
+
+    /// Hands every series' floats to `floats` and its histograms to `of_histograms`, in order of packs, groups and series.
+    pub fn read_everything(
+        &self,
+        scratch: &mut group::Scratch,
+        mut floats: impl FnMut(PackId, SeriesId, &[i64], &[f64]),
+        mut of_histograms: impl FnMut(PackId, SeriesId, HistogramSample),
     ) -> Result<(), CodecError> {
         for (at, entry) in self.directory.iter().enumerate() {
-            let sink = |series, ts: &[i64], values: &[f64]| sink(entry.pack, series, ts, values);
-            self.read_group(at, scratch, |_| true, sink)?;
+            self.read_group_with_histograms(
+                at,
+                scratch,
+                |_| true,
+                |series, ts, values| floats(entry.pack, series, ts, values),
+                |series, sample| of_histograms(entry.pack, series, sample),
+            )?;
         }
         Ok(())
     }
 
-    /// Hands those series of a pack that are `wanted` and that the batch holds to `sink`, in order of ids.
+    /// Hands the floats of those series of a pack that are `wanted` and that the batch holds to `sink`, in order of ids.
     pub fn read(
         &self,
         pack: PackId,
@@ -213,15 +272,40 @@ impl Batch {
         mut wanted: impl FnMut(SeriesId) -> bool,
         mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
     ) -> Result<(), CodecError> {
-        let start = self.directory.partition_point(|entry| entry.pack < pack);
-        let n = self.directory[start..].iter().take_while(|entry| entry.pack == pack).count();
-        for at in start..start + n {
+        for at in self.groups_of(pack) {
             self.read_group(at, scratch, &mut wanted, &mut sink)?;
         }
         Ok(())
     }
 
-    /// Hands the wanted series of the group at this place to `sink`, in order of ids.
+    /// The same with their histograms.
+    pub fn read_with_histograms(
+        &self,
+        pack: PackId,
+        scratch: &mut group::Scratch,
+        mut wanted: impl FnMut(SeriesId) -> bool,
+        mut floats: impl FnMut(SeriesId, &[i64], &[f64]),
+        mut of_histograms: impl FnMut(SeriesId, HistogramSample),
+    ) -> Result<(), CodecError> {
+        for at in self.groups_of(pack) {
+            self.read_group_with_histograms(
+                at,
+                scratch,
+                &mut wanted,
+                &mut floats,
+                &mut of_histograms,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn groups_of(&self, pack: PackId) -> Range<usize> {
+        let start = self.directory.partition_point(|entry| entry.pack < pack);
+        let n = self.directory[start..].iter().take_while(|entry| entry.pack == pack).count();
+        start..start + n
+    }
+
+    /// Hands the floats of the wanted series of the group at this place to `sink`, in order of ids.
     pub fn read_group(
         &self,
         at: usize,
@@ -229,20 +313,48 @@ impl Batch {
         mut wanted: impl FnMut(SeriesId) -> bool,
         mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
     ) -> Result<(), CodecError> {
-        let range = &self.directory[at].range;
-        let mut reader = Reader::new(&self.bytes[range.start as usize..range.end as usize]);
+        let mut reader = self.reader_of(at);
         let wanted = |id| wanted(SeriesId(id));
         group::decode(&mut reader, &self.vectors, scratch, wanted, |id, ts, values| {
             sink(SeriesId(id), ts, values);
         })
     }
+
+    /// The same with their histograms, after the floats of all.
+    pub fn read_group_with_histograms(
+        &self,
+        at: usize,
+        scratch: &mut group::Scratch,
+        mut wanted: impl FnMut(SeriesId) -> bool,
+        mut floats: impl FnMut(SeriesId, &[i64], &[f64]),
+        mut of_histograms: impl FnMut(SeriesId, HistogramSample),
+    ) -> Result<(), CodecError> {
+        let mut reader = self.reader_of(at);
+        let mut wanted = |id| wanted(SeriesId(id));
+        let floats = |id, ts: &[i64], values: &[f64]| floats(SeriesId(id), ts, values);
+        group::decode(&mut reader, &self.vectors, scratch, &mut wanted, floats)?;
+        if reader.is_at_end() {
+            return Ok(());
+        }
+        let of_histograms = |id, sample| of_histograms(SeriesId(id), sample);
+        let scratch = &mut histogram_group::Scratch::default();
+        histogram_group::decode(&mut reader, &self.vectors, scratch, wanted, of_histograms)
+    }
+
+    fn reader_of(&self, at: usize) -> Reader<'_> {
+        let range = &self.directory[at].range;
+        Reader::new(&self.bytes[range.start as usize..range.end as usize])
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::storage::histogram::{NativeHistogram, testing};
 
     fn row(pack: i32, series: i64, ts: i64, value: f64) -> Row {
         Row { pack: PackId(pack), series: SeriesId(series), ts, value }
@@ -315,6 +427,63 @@ mod tests {
         );
     }
 
+    fn histogram_row(pack: i32, series: i64, histograms: Vec<NativeHistogram>) -> HistogramRow {
+        let samples = histograms
+            .into_iter()
+            .zip(1000i64..)
+            .map(|(histogram, ts)| HistogramSample { ts, histogram: Arc::new(histogram) })
+            .collect();
+        HistogramRow { pack: PackId(pack), series: SeriesId(series), samples }
+    }
+
+    #[test]
+    fn histograms_follow_the_floats_of_their_pack() {
+        // Pack 2 has more float series than a group, pack 3 no histograms, the others no floats.
+        let rows: Vec<Row> = (0..150)
+            .map(|i| row(2, i, 1000, i as f64))
+            .chain([row(3, 500, 1000, 1.5), row(3, 500, 1001, 2.5)])
+            .collect();
+        let one = || testing::exponential(3, &[(0, 2)], &[1, 2]);
+        let histograms: Vec<HistogramRow> = [(1, 900), (2, 7), (2, 149), (2, 800), (9, 901)]
+            .map(|(pack, series)| histogram_row(pack, series, vec![one(), one()]))
+            .to_vec();
+        let mut encoder = Encoder::default();
+        let without = Batch::open(encoder.encode(&rows).into()).unwrap();
+        let bytes = encoder.encode_all(&rows, &histograms);
+        let batch = Batch::open(bytes.clone().into()).unwrap();
+        assert_eq!(batch.n_samples(), 162);
+        assert_eq!(batch.packs().map(|pack| pack.0).collect::<Vec<_>>(), [1, 2, 2, 2, 3, 9]);
+        assert_eq!(all(&batch), all(&without));
+        let scratch = &mut group::Scratch::default();
+        let mut seen = Vec::new();
+        let keep = |pack, series, sample| seen.push((pack, series, sample));
+        batch.read_everything(scratch, |_, _, _, _| {}, keep).unwrap();
+        let sent = histograms.iter().flat_map(|row| {
+            row.samples.iter().map(|sample| (row.pack, row.series, sample.clone()))
+        });
+        assert_eq!(seen, sent.collect::<Vec<_>>());
+        let (mut n_floats, mut seen) = (0, Vec::new());
+        batch
+            .read_with_histograms(
+                PackId(2),
+                scratch,
+                |series| series.0 >= 100,
+                |_, _, _| n_floats += 1,
+                |series, sample| seen.push((series.0, sample.ts)),
+            )
+            .unwrap();
+        assert_eq!(
+            (n_floats, seen),
+            (50, vec![(149, 1000), (149, 1001), (800, 1000), (800, 1001)])
+        );
+        for cut in 0..bytes.len() {
+            assert!(Batch::open(Bytes::copy_from_slice(&bytes[..cut])).is_err(), "cut at {cut}");
+        }
+        // Histograms alone.
+        let alone = Batch::open(encoder.encode_all(&[], &histograms).into()).unwrap();
+        assert_eq!((alone.n_samples(), all(&alone).len()), (10, 0));
+    }
+
     proptest! {
         #[test]
         fn every_sample_comes_back(samples in prop::collection::btree_map((0i32..5, 0i64..300, any::<i32>()), any::<u64>(), 1..500)) {
@@ -331,7 +500,8 @@ mod tests {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() { *first = FORMAT; }
             if let Ok(batch) = Batch::open(bytes.into()) {
-                let _ = batch.read_all(&mut group::Scratch::default(), |_, _, _, _| {});
+                let scratch = &mut group::Scratch::default();
+                let _ = batch.read_everything(scratch, |_, _, _, _| {}, |_, _, _| {});
             }
         }
     }

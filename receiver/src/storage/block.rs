@@ -3,12 +3,16 @@
 //! The byte diagram is in `receiver/docs/format/block.md`. A block is a batch without a directory: one group, found by
 //! the row's pack.
 
-use super::codec::{
-    CodecError,
-    group::{self, GroupSeries},
-    timestamps::{Dictionary, Vectors},
-    values,
-    varint::{self, Reader},
+use super::{
+    codec::{
+        CodecError,
+        group::{self, GroupSeries},
+        histograms,
+        timestamps::{Dictionary, Vectors},
+        values,
+        varint::{self, Reader},
+    },
+    histogram::HistogramSample,
 };
 use crate::model::{Sample, SeriesId};
 
@@ -25,6 +29,7 @@ pub struct Encoder {
     columns: Vec<f64>,
     times: Vec<i64>,
     members: Vec<(i64, u32, usize, usize)>,
+    histograms: histograms::Encoder,
 }
 
 /// A block as encoded.
@@ -37,10 +42,20 @@ pub struct Encoded {
 }
 
 impl Encoder {
-    /// The bytes of a block. Series ascend, at most [`PACK_SERIES_MAX`]; the samples of each ascend in time, at least one.
+    /// The bytes of a block without histograms.
     pub fn encode<'a>(
         &mut self,
         series: impl Iterator<Item = (SeriesId, &'a [Sample])>,
+    ) -> Encoded {
+        self.encode_all(series, std::iter::empty())
+    }
+
+    /// The bytes of a block. Series ascend, at most [`PACK_SERIES_MAX`]; the samples of each ascend in time, at least one;
+    /// the same goes for histograms. At least one series of either.
+    pub fn encode_all<'a>(
+        &mut self,
+        series: impl Iterator<Item = (SeriesId, &'a [Sample])>,
+        of_histograms: impl Iterator<Item = (SeriesId, &'a [HistogramSample])>,
     ) -> Encoded {
         self.dictionary.clear();
         self.columns.clear();
@@ -58,6 +73,17 @@ impl Encoder {
             self.columns.extend(samples.iter().map(|sample| sample.value));
             self.members.push((id.0, vector, start, self.columns.len()));
         }
+        let mut chunks = Vec::new();
+        let mut n_histograms = 0;
+        for (id, samples) in of_histograms {
+            let (first, last) =
+                (samples.first().expect("no series is empty"), samples.last().expect("as above"));
+            t_min = t_min.min(first.ts);
+            t_max = t_max.max(last.ts);
+            n_histograms += samples.len();
+            self.histograms.cut(id.0, samples, &mut self.dictionary, &mut chunks);
+        }
+        assert!(t_min <= t_max, "an empty block is not written");
         let mut body = vec![FORMAT];
         varint::put_signed(&mut body, t_min);
         self.dictionary.encode(t_min, &mut body);
@@ -70,38 +96,82 @@ impl Encoder {
                 values: &self.columns[*start..*end],
             })
             .collect();
-        group::encode(&members, &mut self.values, &mut body);
-        Encoded { t_min, t_max, n_samples: self.columns.len(), body }
+        if members.is_empty() {
+            // A group of no series, so that the histograms can follow.
+            varint::put(&mut body, 0);
+        } else {
+            group::encode(&members, &mut self.values, &mut body);
+        }
+        if !chunks.is_empty() {
+            self.histograms.encode(&chunks, &mut body);
+        }
+        Encoded { t_min, t_max, n_samples: self.columns.len() + n_histograms, body }
     }
 }
 
-/// Hands each wanted series' timestamps and values to `sink`, in order of ids.
+/// Hands each wanted series' timestamps and values to `sink`, in order of ids; histograms are left out.
 pub fn read(
     body: &[u8],
     scratch: &mut group::Scratch,
     wanted: impl FnMut(SeriesId) -> bool,
-    mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
+    sink: impl FnMut(SeriesId, &[i64], &[f64]),
 ) -> Result<(), CodecError> {
-    let mut wanted = wanted;
     let mut reader = Reader::new(body);
+    read_floats(&mut reader, scratch, wanted, sink).map(drop)
+}
+
+/// Hands each wanted series' timestamps and values to `floats`, in order of ids, and then its histograms to
+/// `of_histograms`, in order of ids and time.
+pub fn read_all(
+    body: &[u8],
+    scratch: &mut group::Scratch,
+    mut wanted: impl FnMut(SeriesId) -> bool,
+    floats: impl FnMut(SeriesId, &[i64], &[f64]),
+    mut of_histograms: impl FnMut(SeriesId, HistogramSample),
+) -> Result<(), CodecError> {
+    let mut reader = Reader::new(body);
+    let vectors = read_floats(&mut reader, scratch, &mut wanted, floats)?;
+    if reader.is_at_end() {
+        return Ok(());
+    }
+    histograms::decode(
+        &mut reader,
+        &vectors,
+        &mut histograms::Scratch::default(),
+        |id| wanted(SeriesId(id)),
+        |id, sample| of_histograms(SeriesId(id), sample),
+    )
+}
+
+/// Reads up to the histograms.
+fn read_floats(
+    reader: &mut Reader<'_>,
+    scratch: &mut group::Scratch,
+    mut wanted: impl FnMut(SeriesId) -> bool,
+    mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
+) -> Result<Vectors, CodecError> {
     let format = reader.byte()?;
     if format != FORMAT {
         return Err(CodecError::UnknownFormat { format });
     }
     let base = reader.signed()?;
-    let vectors = Vectors::decode(&mut reader, base)?;
+    let vectors = Vectors::decode(reader, base)?;
     group::decode(
-        &mut reader,
+        reader,
         &vectors,
         scratch,
         |id| wanted(SeriesId(id)),
         |id, times, values| sink(SeriesId(id), times, values),
-    )
+    )?;
+    Ok(vectors)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::storage::histogram::testing;
 
     #[test]
     fn what_goes_in_comes_out() {
@@ -137,5 +207,44 @@ mod tests {
             read(&encoded.body[..20], &mut group::Scratch::default(), |_| true, |_, _, _| {})
                 .is_err()
         );
+    }
+
+    #[test]
+    fn floats_and_histograms_of_the_same_series() {
+        let histograms: Vec<HistogramSample> = (0..50u64)
+            .map(|i| HistogramSample {
+                ts: 1_000 + i as i64 * 15_000,
+                histogram: Arc::new(testing::exponential(2, &[(1, 2)], &[i, i * i])),
+            })
+            .collect();
+        let floats: Vec<Sample> =
+            (0..20).map(|i| Sample { ts: 500 + i * 15_000, value: i as f64 }).collect();
+        for with_floats in [true, false] {
+            let of_floats = with_floats.then_some((SeriesId(3), &floats[..]));
+            let of_histograms = [(SeriesId(3), &histograms[..]), (SeriesId(5), &histograms[..7])];
+            let encoded =
+                Encoder::default().encode_all(of_floats.into_iter(), of_histograms.into_iter());
+            let n_floats = if with_floats { 20 } else { 0 };
+            assert_eq!((encoded.n_samples, encoded.t_max), (57 + n_floats, 1_000 + 49 * 15_000));
+            let (mut n_seen, mut seen) = (0, Vec::new());
+            let read_of = |wanted: fn(SeriesId) -> bool, n: &mut usize, seen: &mut Vec<_>| {
+                read_all(
+                    &encoded.body,
+                    &mut group::Scratch::default(),
+                    wanted,
+                    |_, times, _| *n += times.len(),
+                    |id, sample| seen.push((id, sample)),
+                )
+            };
+            read_of(|_| true, &mut n_seen, &mut seen).unwrap();
+            let expected: Vec<_> = of_histograms
+                .iter()
+                .flat_map(|(id, samples)| samples.iter().map(|sample| (*id, sample.clone())))
+                .collect();
+            assert_eq!((n_seen, &seen), (n_floats, &expected));
+            seen.clear();
+            read_of(|id| id.0 == 5, &mut n_seen, &mut seen).unwrap();
+            assert_eq!((n_seen, &seen[..]), (n_floats, &expected[50..]));
+        }
     }
 }

@@ -4,11 +4,13 @@
 //! - [`values`]: one series' values as integers with a decimal exponent.
 //! - [`timestamps`]: vectors of timestamps, stored once for all series that share them.
 //! - [`group`]: up to 64 adjacent series of one pack, the unit of batches and blocks alike.
+//! - [`histograms`]: the same for series of native histograms.
 //!
 //! The formats are described with byte diagrams in `receiver/docs/format/`. They never change once released: a new
 //! format gets a new format byte.
 
 pub mod group;
+pub mod histograms;
 pub mod timestamps;
 pub mod values;
 pub mod varint;

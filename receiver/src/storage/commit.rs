@@ -4,6 +4,7 @@
 //! a request as soon as it comes, a busy one commits larger batches. A request is answered only after its batch's row
 //! is committed; if that fails, nothing of it has happened as far as its sender knows, and the sender tries again.
 
+mod histograms;
 mod merge;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::{
     catalogue::{Known, Position},
     codec::CodecError,
     head::{Head, Run},
+    histogram::HistogramSample,
     partition::{self, Table},
     writer::{Current, Writer},
 };
@@ -53,6 +55,13 @@ pub struct Incoming {
     pub sample: Sample,
 }
 
+/// One native histogram of a series that the catalogue knows.
+#[derive(Clone, Debug)]
+pub struct IncomingHistogram {
+    pub known: Known,
+    pub sample: HistogramSample,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     #[error("too many samples are waiting for the database")]
@@ -80,17 +89,26 @@ pub struct Appender {
 #[derive(Debug)]
 struct Request {
     samples: Vec<Incoming>,
+    histograms: Vec<IncomingHistogram>,
+    /// How many samples take as much memory.
+    weight: usize,
     reply: oneshot::Sender<Result<Appended, AppendError>>,
     _room: OwnedSemaphorePermit,
 }
 
 impl Appender {
     /// Returns when the samples are committed, or when it is certain that they were not acknowledged.
-    pub async fn append(&self, samples: Vec<Incoming>) -> Result<Appended, AppendError> {
-        if samples.is_empty() {
+    pub async fn append(
+        &self,
+        samples: Vec<Incoming>,
+        histograms: Vec<IncomingHistogram>,
+    ) -> Result<Appended, AppendError> {
+        if samples.is_empty() && histograms.is_empty() {
             return Ok(Appended::default());
         }
-        if samples.len() > QUEUED_SAMPLES_MAX {
+        let of_histograms = histograms.iter().map(|incoming| incoming.sample.histogram.weight());
+        let weight = samples.len() + of_histograms.sum::<usize>();
+        if weight > QUEUED_SAMPLES_MAX {
             return Err(AppendError::TooManySamples);
         }
         if self.head.n_bytes() > HEAD_BYTES_MAX {
@@ -100,11 +118,10 @@ impl Appender {
             return Err(AppendError::Fenced);
         }
         let room = Arc::clone(&self.room);
-        let permit = room
-            .try_acquire_many_owned(samples.len() as u32)
-            .map_err(|_| AppendError::Overloaded)?;
+        let permit =
+            room.try_acquire_many_owned(weight as u32).map_err(|_| AppendError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { samples, reply, _room: permit };
+        let request = Request { samples, histograms, weight, reply, _room: permit };
         self.queue.try_send(request).map_err(|err| match err {
             mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => AppendError::Stopping,
@@ -176,8 +193,8 @@ impl Committer {
             let group = collect(first, &mut requests);
             let head = head.clone();
             let before = in_flight.as_ref().map(|flight| Arc::clone(&flight.merged));
-            let n_samples: usize = group.iter().map(|request| request.samples.len()).sum();
-            let prepared = if n_samples <= INLINE_SAMPLES_MAX {
+            let weight: usize = group.iter().map(|request| request.weight).sum();
+            let prepared = if weight <= INLINE_SAMPLES_MAX {
                 prepare(group, &head, before.as_deref(), &mut encoder)
             } else {
                 let mut moved = std::mem::take(&mut encoder);
@@ -262,11 +279,11 @@ impl Prepared {
 
 /// All that waits, up to the size of one batch.
 fn collect(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request> {
-    let mut n_samples = first.samples.len();
+    let mut weight = first.weight;
     let mut group = vec![first];
-    while n_samples < BATCH_SAMPLES_MAX {
+    while weight < BATCH_SAMPLES_MAX {
         let Ok(request) = requests.try_recv() else { break };
-        n_samples += request.samples.len();
+        weight += request.weight;
         group.push(request);
     }
     group
@@ -281,16 +298,19 @@ fn prepare(
     let mut replies = Vec::with_capacity(group.len());
     let mut room = Vec::with_capacity(group.len());
     let mut samples = Vec::with_capacity(group.len());
+    let mut of_histograms = Vec::with_capacity(group.len());
     for request in group {
         samples.push(request.samples);
+        of_histograms.push(request.histograms);
         replies.push(request.reply);
         room.push(request._room);
     }
-    let (merged, appended) = merge(&samples, head, before);
-    let body = if merged.rows.is_empty() {
+    let (mut merged, mut appended) = merge(&samples, head, before);
+    histograms::merge(of_histograms, head, before, &mut merged, &mut appended);
+    let body = if merged.rows.is_empty() && merged.histograms.is_empty() {
         None
     } else {
-        let bytes = Bytes::from(encoder.encode(&merged.rows));
+        let bytes = Bytes::from(encoder.encode_all(&merged.rows, &merged.histograms));
         Some(Body { batch: Batch::open(bytes.clone())?, bytes })
     };
     Ok(Prepared {
@@ -373,7 +393,7 @@ impl Inserter {
             self.connection = None;
             warn!(
                 seq = batch.seq,
-                samples = batch.merged.rows.len(),
+                samples = batch.merged.n_samples(),
                 "batch {} was not committed: {reason}",
                 batch.seq
             );
@@ -411,7 +431,7 @@ impl Inserter {
         .bind(batch.bucket)
         .bind(self.writer.id)
         .bind(batch.seq)
-        .bind(batch.merged.rows.len() as i32)
+        .bind(batch.merged.n_samples() as i32)
         .bind(batch.merged.t_min)
         .bind(batch.merged.t_max)
         .bind(&batch.body.bytes[..])
@@ -434,7 +454,8 @@ impl Inserter {
             .newest
             .iter()
             .map(|(position, sample): &(Position, Sample)| (*position, *sample));
-        self.context.head.push(run, newest);
+        let newest_histograms = merged.newest_histograms.iter().copied();
+        self.context.head.push_all(run, newest, newest_histograms);
         if self.context.listener.is_interested() {
             let samples = merged.rows.iter().map(|row| (row.series, row.ts, row.value));
             self.context.listener.committed(Arc::new(Committed::sorted(samples.collect())));

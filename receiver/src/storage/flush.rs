@@ -4,7 +4,7 @@
 //! much is flushed. Whoever reads sees either the batches or the blocks, or both: samples are told apart by series and
 //! time, so both is no harm.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgCopyIn};
 
@@ -13,6 +13,7 @@ use super::{
     codec::{CodecError, group},
     copy::CopyRows,
     head::{Head, Run},
+    histogram::{self, HistogramSample},
     partition::{self, Table},
     writer::Writer,
 };
@@ -187,6 +188,7 @@ struct Packer {
     writer: i32,
     seq: i64,
     columns: Columns,
+    histograms: BTreeMap<SeriesId, Vec<HistogramSample>>,
     encoder: block::Encoder,
     scratch: group::Scratch,
     rows: CopyRows,
@@ -218,6 +220,7 @@ impl Packer {
             writer,
             seq,
             columns: Columns::default(),
+            histograms: BTreeMap::new(),
             encoder: block::Encoder::default(),
             scratch: group::Scratch::default(),
             rows: CopyRows::default(),
@@ -234,13 +237,15 @@ impl Packer {
             self.columns.clear();
             while let Some(group) = self.groups.get(self.at).filter(|group| group.pack == pack) {
                 let batch = &self.runs[group.run as usize].batch;
-                let columns = &mut self.columns;
-                batch.read_group(
+                let (columns, histograms) = (&mut self.columns, &mut self.histograms);
+                batch.read_group_with_histograms(
                     group.group as usize,
                     &mut self.scratch,
                     |_| true,
                     |series, times, values| columns.add(series, times, values),
+                    |series, sample| histograms.entry(series).or_default().push(sample),
                 )?;
+
                 self.at += 1;
             }
             self.write(pack);
@@ -250,12 +255,23 @@ impl Packer {
 
     fn write(&mut self, pack: PackId) {
         self.columns.sort();
+        let mut histograms = std::mem::take(&mut self.histograms);
+        histograms.values_mut().for_each(histogram::sort);
         let n = self.columns.series.len();
-        for start in (0..n).step_by(PACK_SERIES_MAX) {
+        if n == 0 && histograms.is_empty() {
+            return;
+        }
+        for start in (0..n.max(1)).step_by(PACK_SERIES_MAX) {
             let end = n.min(start + PACK_SERIES_MAX);
+            // Behind the last floats of the pack.
+            let of_histograms = if end == n { Some(&histograms) } else { None };
+            let of_histograms = of_histograms.into_iter().flatten();
             let series = self.columns.series[start..end].iter().copied();
             let samples = self.columns.samples[start..end].iter().map(Vec::as_slice);
-            let encoded = self.encoder.encode(series.zip(samples));
+            let encoded = self.encoder.encode_all(
+                series.zip(samples),
+                of_histograms.map(|(series, samples)| (*series, &samples[..])),
+            );
             self.rows
                 .row(8)
                 .int(self.bucket)

@@ -3,12 +3,16 @@
 //! A batch is small, sorted and has a directory, so it is its own memory format: appending to the head costs nothing
 //! per sample, and a restart reads the bytes back without decoding them.
 
-use std::sync::{Arc, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
 
 use super::{
     batch::Batch,
     catalogue::Position,
     codec::{CodecError, group},
+    histogram::NativeHistogram,
 };
 use crate::model::{PackId, Sample, SeriesId};
 
@@ -33,6 +37,8 @@ struct State {
     n_bytes: usize,
     /// The newest committed sample of each series, by its position in the catalogue.
     latest: Vec<Sample>,
+    /// The time of the newest histogram of each series that has any.
+    latest_histograms: HashMap<Position, i64>,
 }
 
 /// Stands in `latest` for "nothing yet".
@@ -41,7 +47,21 @@ const NONE: Sample = Sample { ts: i64::MIN, value: 0.0 };
 impl Head {
     /// Adds a committed batch, with the newest sample that it holds of each series.
     pub fn push(&self, run: Run, newest: impl Iterator<Item = (Position, Sample)>) {
+        self.push_all(run, newest, std::iter::empty());
+    }
+
+    /// The same with the time of the newest histogram of each series.
+    pub fn push_all(
+        &self,
+        run: Run,
+        newest: impl Iterator<Item = (Position, Sample)>,
+        newest_histograms: impl Iterator<Item = (Position, i64)>,
+    ) {
         let mut state = self.0.write().expect("no holder panics");
+        for (position, ts) in newest_histograms {
+            let latest = state.latest_histograms.entry(position).or_insert(ts);
+            *latest = ts.max(*latest);
+        }
         for (position, sample) in newest {
             let at = position.0 as usize;
             if state.latest.len() <= at {
@@ -82,6 +102,40 @@ impl Head {
     /// Hands out the newest samples of many series under one lock.
     pub fn latest_all(&self) -> Latest<'_> {
         Latest(self.0.read().expect("no holder panics"))
+    }
+
+    /// The time of the newest committed histogram of a series; `i64::MIN` where there is none.
+    pub fn latest_histogram(&self, position: Position) -> i64 {
+        let state = self.0.read().expect("no holder panics");
+        state.latest_histograms.get(&position).copied().unwrap_or(i64::MIN)
+    }
+
+    /// The histogram that the head holds of a series at exactly this time.
+    pub fn histogram_at(
+        &self,
+        pack: PackId,
+        series: SeriesId,
+        ts: i64,
+    ) -> Result<Option<Arc<NativeHistogram>>, CodecError> {
+        let mut scratch = group::Scratch::default();
+        // Newest first: what is sent twice was most often sent just now.
+        for run in self.runs().into_iter().rev() {
+            if !(run.t_min..=run.t_max).contains(&ts) {
+                continue;
+            }
+            let mut found = None;
+            run.batch.read_with_histograms(
+                pack,
+                &mut scratch,
+                |id| id == series,
+                |_, _, _| {},
+                |_, sample| found = found.take().or((sample.ts == ts).then_some(sample.histogram)),
+            )?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     /// The value that the head holds of a series at exactly this time.

@@ -18,6 +18,7 @@ use super::{
     catalogue,
     codec::{CodecError, group},
     copy::CopyRows,
+    histogram::HistogramSample,
     lease::{self, Kept, Lease},
     partition::{self, Table},
 };
@@ -28,6 +29,8 @@ use crate::{
 
 /// Samples of one series in one row: enough for the codec, few enough that reading one series touches little else.
 const ROW_SERIES_SAMPLES: usize = 512;
+/// The same for native histograms, which are larger.
+const ROW_SERIES_HISTOGRAMS: usize = 128;
 /// Samples of one pack that are held in memory at once: a day of 64 series every second, or some 100 MB.
 const PACK_SAMPLES_MAX: usize = 4 << 20;
 /// How often the lock for attaching a final day is tried for.
@@ -327,7 +330,7 @@ async fn write_packs(
         if pack != writer.pack {
             writer.write_all();
             writer.pack = pack;
-        } else if writer.n_samples >= writer.samples_max {
+        } else if writer.weight >= writer.weight_max {
             writer.write_before(t_min);
         }
         if writer.rows.len() >= SEND_BYTES {
@@ -348,7 +351,102 @@ async fn write_packs(
 type Rank = i64;
 
 /// A sample, and which of its pack's rows it came with.
-type Ranked = (Sample, u32);
+type Ranked<T> = (T, u32);
+
+/// What is known of the series of a pack.
+type Columns<T> = BTreeMap<SeriesId, Vec<Ranked<T>>>;
+
+/// Parts of series, in order of time, none empty.
+type Series<'a, T> = Vec<(SeriesId, &'a [T])>;
+
+/// A float or a native histogram.
+trait Timed {
+    fn ts(&self) -> i64;
+    /// How many floats take as much memory.
+    fn weight(&self) -> usize;
+}
+
+impl Timed for Sample {
+    fn ts(&self) -> i64 {
+        self.ts
+    }
+
+    fn weight(&self) -> usize {
+        1
+    }
+}
+
+impl Timed for HistogramSample {
+    fn ts(&self) -> i64 {
+        self.ts
+    }
+
+    fn weight(&self) -> usize {
+        self.histogram.weight()
+    }
+}
+
+/// Takes away what lies before a time.
+fn take_before<T: Timed + Clone>(columns: &mut Columns<T>, t_min: i64) -> Columns<T> {
+    let mut before = BTreeMap::new();
+    for (series, column) in columns {
+        let (early, late): (Vec<Ranked<T>>, Vec<Ranked<T>>) =
+            std::mem::take(column).into_iter().partition(|(sample, _)| sample.ts() < t_min);
+        *column = late;
+        before.insert(*series, early);
+    }
+    before
+}
+
+/// Each series in order of time, each time once.
+fn in_order<T: Timed>(columns: Columns<T>, ranks: &[Rank]) -> Vec<(SeriesId, Vec<T>)> {
+    columns
+        .into_iter()
+        .map(|(series, mut column)| {
+            if !column.is_sorted_by(|a, b| a.0.ts() < b.0.ts()) {
+                // Of two for one time, the one that was committed first.
+                column.sort_by_key(|(sample, row)| (sample.ts(), ranks[*row as usize]));
+                column.dedup_by_key(|(sample, _)| sample.ts());
+            }
+            (series, column.into_iter().map(|(sample, _)| sample).collect())
+        })
+        .collect()
+}
+
+/// The days that these times, which ascend, belong to.
+fn days_of<T: Timed>(column: &[T], day_of: impl Fn(i64) -> i32) -> BTreeSet<i32> {
+    column
+        .chunk_by(|a, b| day_of(a.ts()) == day_of(b.ts()))
+        .map(|of_day| day_of(of_day[0].ts()))
+        .collect()
+}
+
+/// The part of each series that lies in a range of what `place` says of times, where there is any.
+fn part<'a, T: Timed, P: Ord>(
+    series: impl Iterator<Item = (SeriesId, &'a [T])>,
+    place: impl Fn(i64) -> P,
+    range: std::ops::Range<P>,
+) -> Series<'a, T> {
+    series
+        .map(|(id, column)| {
+            let start = column.partition_point(|sample| place(sample.ts()) < range.start);
+            let end = column.partition_point(|sample| place(sample.ts()) < range.end);
+            (id, &column[start..end])
+        })
+        .filter(|(_, column)| !column.is_empty())
+        .collect()
+}
+
+fn longest<T>(series: &[(SeriesId, &[T])]) -> usize {
+    series.iter().map(|(_, column)| column.len()).max().unwrap_or(0)
+}
+
+/// The earliest and the latest time of all.
+fn span<T: Timed>(series: &[(SeriesId, &[T])]) -> Option<(i64, i64)> {
+    let first = series.iter().filter_map(|(_, column)| column.first()).map(T::ts).min()?;
+    let last = series.iter().filter_map(|(_, column)| column.last()).map(T::ts).max()?;
+    Some((first, last))
+}
 
 /// One pack at a time.
 struct PackWriter<F> {
@@ -360,10 +458,12 @@ struct PackWriter<F> {
     day_of: F,
     pack: i32,
     ranks: Vec<Rank>,
-    samples: BTreeMap<SeriesId, Vec<Ranked>>,
-    n_samples: usize,
-    /// Beyond so many, what is complete is written.
-    samples_max: usize,
+    samples: Columns<Sample>,
+    histograms: Columns<HistogramSample>,
+    /// Of all of them, in floats.
+    weight: usize,
+    /// Beyond it, what is complete is written.
+    weight_max: usize,
 }
 
 impl<F: Fn(i64) -> i32> PackWriter<F> {
@@ -378,8 +478,9 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
             pack: 0,
             ranks: Vec::new(),
             samples: BTreeMap::new(),
-            n_samples: 0,
-            samples_max,
+            histograms: BTreeMap::new(),
+            weight: 0,
+            weight_max: samples_max,
         }
     }
 
@@ -387,13 +488,14 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
     fn add(&mut self, rank: Rank, body: &[u8]) -> Result<(), CodecError> {
         let row = self.ranks.len() as u32;
         self.ranks.push(rank);
-        let (samples, n_samples) = (&mut self.samples, &mut self.n_samples);
-        block::read(
+        let (samples, histograms) = (&mut self.samples, &mut self.histograms);
+        let (mut n_floats, mut weight) = (0, 0);
+        block::read_all(
             body,
             &mut self.scratch,
             |_| true,
             |series, times, values| {
-                *n_samples += times.len();
+                n_floats += times.len();
                 samples.entry(series).or_default().extend(
                     times
                         .iter()
@@ -401,98 +503,88 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
                         .map(|(ts, value)| (Sample { ts: *ts, value: *value }, row)),
                 );
             },
-        )
+            |series, sample| {
+                weight += sample.weight();
+                histograms.entry(series).or_default().push((sample, row));
+            },
+        )?;
+        self.weight += n_floats + weight;
+        Ok(())
     }
 
     /// Writes all that is known of the pack, and forgets it.
     fn write_all(&mut self) {
         let samples = std::mem::take(&mut self.samples);
-        self.write(samples);
+        let histograms = std::mem::take(&mut self.histograms);
+        self.write(samples, histograms);
         self.ranks.clear();
-        self.n_samples = 0;
+        self.weight = 0;
     }
 
     /// Writes what lies before a time that no later row of the pack goes below; everything, where that is not enough to
     /// bound the memory: then rows overlap, which costs room and nothing else.
     fn write_before(&mut self, t_min: i64) {
-        let mut before = BTreeMap::new();
-        let mut n_kept = 0;
-        for (series, column) in &mut self.samples {
-            let (early, late): (Vec<Ranked>, Vec<Ranked>) =
-                column.iter().partition(|(sample, _)| sample.ts < t_min);
-            n_kept += late.len();
-            *column = late;
-            before.insert(*series, early);
-        }
-        self.write(before);
-        self.n_samples = n_kept;
-        if n_kept > self.samples_max / 2 {
+        let samples = take_before(&mut self.samples, t_min);
+        let histograms = take_before(&mut self.histograms, t_min);
+        self.write(samples, histograms);
+        let kept = self.histograms.values().flatten().map(|(sample, _)| sample.weight());
+        self.weight = self.samples.values().map(Vec::len).sum::<usize>() + kept.sum::<usize>();
+        if self.weight > self.weight_max / 2 {
             self.write_all();
         }
     }
 
     /// Writes samples, cut by day and into rows of a good size.
-    fn write(&mut self, samples: BTreeMap<SeriesId, Vec<Ranked>>) {
+    fn write(&mut self, samples: Columns<Sample>, histograms: Columns<HistogramSample>) {
+        let samples = in_order(samples, &self.ranks);
+        let histograms = in_order(histograms, &self.ranks);
         let mut days: BTreeSet<i32> = BTreeSet::new();
-        let mut columns: Vec<(SeriesId, Vec<Sample>)> = Vec::with_capacity(samples.len());
-        for (series, mut column) in samples {
-            if !column.is_sorted_by(|a, b| a.0.ts < b.0.ts) {
-                // Of two for one time, the one that was committed first.
-                column.sort_by_key(|(sample, row)| (sample.ts, self.ranks[*row as usize]));
-                column.dedup_by_key(|(sample, _)| sample.ts);
-            }
-            let column: Vec<Sample> = column.into_iter().map(|(sample, _)| sample).collect();
-            days.extend(
-                column
-                    .chunk_by(|a, b| (self.day_of)(a.ts) == (self.day_of)(b.ts))
-                    .map(|of_day| (self.day_of)(of_day[0].ts)),
-            );
-            columns.push((series, column));
+        for (_, column) in &samples {
+            days.append(&mut days_of(column, &self.day_of));
+        }
+        for (_, column) in &histograms {
+            days.append(&mut days_of(column, &self.day_of));
         }
         for day in days {
-            let of_day: Vec<(SeriesId, &[Sample])> = columns
-                .iter()
-                .map(|(series, column)| {
-                    let start = column.partition_point(|sample| (self.day_of)(sample.ts) < day);
-                    let end = column.partition_point(|sample| (self.day_of)(sample.ts) <= day);
-                    (*series, &column[start..end])
-                })
-                .filter(|(_, column)| !column.is_empty())
-                .collect();
-            for chunk in of_day.chunks(PACK_SERIES_MAX) {
-                self.write_day(day, chunk);
+            let samples = samples.iter().map(|(series, column)| (*series, &column[..]));
+            let samples = part(samples, &self.day_of, day..day + 1);
+            let histograms = histograms.iter().map(|(series, column)| (*series, &column[..]));
+            let histograms = part(histograms, &self.day_of, day..day + 1);
+            let n_chunks = samples.len().div_ceil(PACK_SERIES_MAX).max(1);
+            for at in 0..n_chunks {
+                let start = at * PACK_SERIES_MAX;
+                let chunk = &samples[start..samples.len().min(start + PACK_SERIES_MAX)];
+                // Behind the last floats of the pack.
+                let of_histograms = if at + 1 == n_chunks { &histograms[..] } else { &[] };
+                self.write_day(day, chunk, of_histograms);
             }
         }
     }
 
     /// One day of up to 64 series, in rows that each span an equal part of the time.
-    fn write_day(&mut self, day: i32, series: &[(SeriesId, &[Sample])]) {
-        let longest = series.iter().map(|(_, column)| column.len()).max().unwrap_or(0);
-        let n_rows = longest.div_ceil(ROW_SERIES_SAMPLES).max(1) as i64;
-        let first =
-            series.iter().map(|(_, column)| column[0].ts).min().expect("no series is empty");
-        let last = series
-            .iter()
-            .filter_map(|(_, column)| column.last())
-            .map(|s| s.ts)
-            .max()
-            .expect("as above");
+    fn write_day(
+        &mut self,
+        day: i32,
+        samples: &[(SeriesId, &[Sample])],
+        histograms: &[(SeriesId, &[HistogramSample])],
+    ) {
+        let spans = [span(samples), span(histograms)];
+        let first = spans.iter().flatten().map(|(first, _)| *first).min();
+        let last = spans.iter().flatten().map(|(_, last)| *last).max();
+        let (Some(first), Some(last)) = (first, last) else { return };
+        let n_rows = longest(samples)
+            .div_ceil(ROW_SERIES_SAMPLES)
+            .max(longest(histograms).div_ceil(ROW_SERIES_HISTOGRAMS))
+            .max(1) as i64;
         let step = (last - first) / n_rows + 1;
         for row in 0..n_rows {
-            let (from, to) = (first + row * step, first + (row + 1) * step);
-            let part: Vec<(SeriesId, &[Sample])> = series
-                .iter()
-                .map(|(id, column)| {
-                    let start = column.partition_point(|sample| sample.ts < from);
-                    let end = column.partition_point(|sample| sample.ts < to);
-                    (*id, &column[start..end])
-                })
-                .filter(|(_, column)| !column.is_empty())
-                .collect();
-            if part.is_empty() {
+            let range = first + row * step..first + (row + 1) * step;
+            let samples = part(samples.iter().copied(), |ts| ts, range.clone());
+            let histograms = part(histograms.iter().copied(), |ts| ts, range);
+            if samples.is_empty() && histograms.is_empty() {
                 continue;
             }
-            let encoded = self.encoder.encode(part.into_iter());
+            let encoded = self.encoder.encode_all(samples.into_iter(), histograms.into_iter());
             self.written.blocks += 1;
             self.written.samples += encoded.n_samples;
             self.written.bytes += encoded.body.len();
@@ -539,14 +631,14 @@ mod tests {
         let mut encoder = block::Encoder::default();
         let mut held = 0;
         for (rank, times) in rows {
-            if writer.n_samples >= samples_max {
+            if writer.weight >= samples_max {
                 writer.write_before(times[0]);
             }
             let samples: Vec<Sample> =
                 times.iter().map(|ts| Sample { ts: *ts, value: *rank as f64 }).collect();
             let encoded = encoder.encode(std::iter::once((SeriesId(1), &samples[..])));
             writer.add(*rank, &encoded.body).unwrap();
-            held = held.max(writer.n_samples);
+            held = held.max(writer.weight);
         }
         writer.write_all();
         let rows = writer.rows.take();

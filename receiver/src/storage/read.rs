@@ -24,6 +24,7 @@ use super::{
     catalogue::Catalogue,
     codec::group,
     head::{Head, Run},
+    histogram::{self, HistogramSample},
     writer::Writer,
 };
 use crate::model::{PackId, Sample, SeriesId};
@@ -79,15 +80,15 @@ pub(super) async fn read(
     to: i64,
 ) -> Result<Vec<SeriesSamples>, ReadError> {
     let mut stream = stream(places, series, from, to);
-    let mut found: HashMap<SeriesId, Vec<Sample>> = HashMap::with_capacity(series.len());
+    let mut found: HashMap<SeriesId, SeriesSamples> = HashMap::with_capacity(series.len());
     while let Some(pack) = stream.next().await {
-        found.extend(pack?.into_iter().map(|series| (series.series, series.samples)));
+        found.extend(pack?.into_iter().map(|series| (series.series, series)));
     }
-    let samples_of = |id: &SeriesId| SeriesSamples {
-        series: *id,
-        samples: found.remove(id).unwrap_or_default(),
-    };
-    Ok(series.iter().map(samples_of).collect())
+    Ok(series.iter().map(|id| found.remove(id).unwrap_or_else(|| nothing(*id))).collect())
+}
+
+fn nothing(series: SeriesId) -> SeriesSamples {
+    SeriesSamples { series, samples: Vec::new(), histograms: Vec::new() }
 }
 
 /// Starts reading. Dropping the stream ends it.
@@ -245,10 +246,8 @@ impl Decoder {
         wanted: &[SeriesId],
         rows: &[PgRow],
     ) -> Result<Vec<SeriesSamples>, ReadError> {
-        let mut found: Vec<SeriesSamples> = wanted
-            .iter()
-            .map(|series| SeriesSamples { series: *series, samples: Vec::new() })
-            .collect();
+        let mut found: Vec<SeriesSamples> = wanted.iter().map(|series| nothing(*series)).collect();
+        let mut of_histograms: Vec<(usize, HistogramSample)> = Vec::new();
         let range = self.range;
         let place = |id: SeriesId| wanted.binary_search(&id).ok();
         let mut add = |id: SeriesId, times: &[i64], values: &[f64]| {
@@ -261,21 +260,49 @@ impl Decoder {
                     .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
             }
         };
+        let mut add_histogram = |id: SeriesId, sample: HistogramSample| {
+            if let Some(at) = place(id)
+                && (range.from..=range.to).contains(&sample.ts)
+            {
+                of_histograms.push((at, sample));
+            }
+        };
         let all = wanted.len() == block::PACK_SERIES_MAX;
         let is_wanted = |id: SeriesId| all || place(id).is_some();
         for row in rows {
-            block::read(row.try_get("body")?, &mut self.scratch, is_wanted, &mut add)?;
+            block::read_all(
+                row.try_get("body")?,
+                &mut self.scratch,
+                is_wanted,
+                &mut add,
+                &mut add_histogram,
+            )?;
         }
         for run in &self.runs {
-            run.batch.read(pack, &mut self.scratch, is_wanted, &mut add)?;
+            let batch = &run.batch;
+            batch.read_with_histograms(
+                pack,
+                &mut self.scratch,
+                is_wanted,
+                &mut add,
+                &mut add_histogram,
+            )?;
         }
-        found.retain(|series| !series.samples.is_empty());
-        for SeriesSamples { samples, .. } in &mut found {
+        for (at, sample) in of_histograms {
+            found[at].histograms.push(sample);
+        }
+        found.retain(|series| !series.samples.is_empty() || !series.histograms.is_empty());
+        for SeriesSamples { samples, histograms, .. } in &mut found {
             if !samples.is_sorted_by(|a, b| a.ts < b.ts) {
                 // Stable: of two for one time, the one that was committed first.
                 samples.sort_by_key(|sample| sample.ts);
                 samples.dedup_by_key(|sample| sample.ts);
             }
+            histogram::sort(histograms);
+            // Of a float and a histogram for one time, the float.
+            histograms.retain(|histogram| {
+                samples.binary_search_by_key(&histogram.ts, |sample| sample.ts).is_err()
+            });
         }
         Ok(found)
     }

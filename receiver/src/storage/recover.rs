@@ -64,23 +64,32 @@ pub(super) async fn read_back(
         let damaged = |source| RecoverError::Batch { writer, seq, source };
         let batch = Batch::open(Bytes::from(body)).map_err(damaged)?;
         let mut newest: Vec<(Position, Sample)> = Vec::new();
+        let mut newest_histograms: Vec<(Position, i64)> = Vec::new();
         {
             let index = catalogue.index();
             batch
-                .read_all(&mut scratch, |_, series, times, values| {
-                    if let (Some(position), Some(ts), Some(value)) =
-                        (index.position(series), times.last(), values.last())
-                    {
-                        newest.push((position, Sample { ts: *ts, value: *value }));
-                    }
-                })
+                .read_everything(
+                    &mut scratch,
+                    |_, series, times, values| {
+                        if let (Some(position), Some(ts), Some(value)) =
+                            (index.position(series), times.last(), values.last())
+                        {
+                            newest.push((position, Sample { ts: *ts, value: *value }));
+                        }
+                    },
+                    |_, series, sample| {
+                        if let Some(position) = index.position(series) {
+                            newest_histograms.push((position, sample.ts));
+                        }
+                    },
+                )
                 .map_err(damaged)?;
         }
         recovered.batches += 1;
         recovered.samples += batch.n_samples();
         let run =
             Run { writer, seq, t_min: row.try_get("t_min")?, t_max: row.try_get("t_max")?, batch };
-        head.push(run, newest.into_iter());
+        head.push_all(run, newest.into_iter(), newest_histograms.into_iter());
     }
     Ok(recovered)
 }

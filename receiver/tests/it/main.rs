@@ -5,6 +5,8 @@ mod console_assets;
 mod console_browser;
 mod console_tokens;
 mod harness;
+mod histograms;
+mod histograms_sql;
 mod live;
 mod live_socket;
 mod live_store;

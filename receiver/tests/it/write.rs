@@ -101,7 +101,7 @@ async fn all_bits_of_every_float_arrive_in_postgres_and_survive_a_restart() {
 }
 
 /// Everything that any writer left becomes blocks, and what is due at `now` is merged.
-async fn flush_all(test: &TestReceiver, now: i64) {
+pub(crate) async fn flush_all(test: &TestReceiver, now: i64) {
     for table in ["writer", "lease"] {
         let expire = format!("UPDATE watchpost.{table} SET lease_until = now()");
         sqlx::query(sqlx::AssertSqlSafe(expire)).execute(&test.db).await.unwrap();
@@ -116,7 +116,7 @@ async fn flush_all(test: &TestReceiver, now: i64) {
     assert_eq!(left, 0, "batches that no block holds");
 }
 
-async fn count(test: &TestReceiver, table: &str) -> i64 {
+pub(crate) async fn count(test: &TestReceiver, table: &str) -> i64 {
     let sql = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM watchpost.{table}"));
     sqlx::query_scalar(sql).fetch_one(&test.db).await.unwrap()
 }

@@ -57,6 +57,11 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    /// How many bytes are left: a bound for what is counted in them.
+    pub fn len_left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
     pub fn is_at_end(&self) -> bool {
         self.at >= self.bytes.len()
     }

@@ -5,7 +5,7 @@
 
 use super::{
     super::{
-        batch::Row,
+        batch::{HistogramRow, Row},
         catalogue::Position,
         head::{Head, Latest},
     },
@@ -43,8 +43,18 @@ pub(super) struct Merged {
     pub rows: Vec<Row>,
     /// The newest sample of each series among the rows.
     pub newest: Vec<(Position, Sample)>,
+    /// Sorted by pack and series, each series once, its histograms by time, no two of one time.
+    pub histograms: Vec<HistogramRow>,
+    /// The time of the newest histogram of each series among them.
+    pub newest_histograms: Vec<(Position, i64)>,
     pub t_min: i64,
     pub t_max: i64,
+}
+
+impl Merged {
+    pub(super) fn n_samples(&self) -> usize {
+        self.rows.len() + self.histograms.iter().map(|row| row.samples.len()).sum::<usize>()
+    }
 }
 
 /// Where a sample stands among all requests. Sorting these instead of the samples moves 16 bytes for each, and compares
@@ -91,6 +101,8 @@ pub(super) fn merge(
     let mut merged = Merged {
         rows: Vec::with_capacity(keys.len()),
         newest: Vec::with_capacity(keys.len()),
+        histograms: Vec::new(),
+        newest_histograms: Vec::new(),
         t_min: i64::MAX,
         t_max: i64::MIN,
     };
@@ -221,11 +233,15 @@ impl Appended {
         if row.value.to_bits() == stored.to_bits() {
             self.written += 1;
             self.duplicates += 1;
-            return;
+        } else {
+            self.conflict(row.series, row.ts);
         }
+    }
+
+    pub(super) fn conflict(&mut self, series: SeriesId, ts: i64) {
         self.conflicts += 1;
         if self.conflicting.len() < CONFLICTS_TOLD_MAX {
-            self.conflicting.push(Conflict { series: row.series, ts: row.ts });
+            self.conflicting.push(Conflict { series, ts });
         }
     }
 }

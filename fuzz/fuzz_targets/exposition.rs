@@ -1,0 +1,4 @@
+//! See `fuzz::exposition`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::exposition::target(data));

@@ -1,0 +1,4 @@
+//! See `fuzz::values`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::values::target(data));
