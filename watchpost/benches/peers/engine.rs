@@ -1,37 +1,11 @@
 //! The storage engine by itself: what a life of samples costs, and how fast they are read.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use bytes::Bytes;
 use receiver::{Closing, Config, Receiver, model::now_ms};
 use sqlx::{PgPool, Row};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
-
-/// Bodies as a capture holds them: records of `f64 LE` receive time, `u32 LE` length, body.
-pub(crate) fn capture(path: &Path) -> anyhow::Result<Vec<Bytes>> {
-    let file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
-    let mut bytes = Vec::new();
-    let mut decoder = ruzstd::decoding::StreamingDecoder::new(file)?;
-    std::io::Read::read_to_end(&mut decoder, &mut bytes)?;
-    let bytes = Bytes::from(bytes);
-    let mut bodies = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let Some(length) = bytes.get(at + 8..at + 12) else { bail!("the capture ends early") };
-        let length = u32::from_le_bytes(length.try_into()?) as usize;
-        if at + 12 + length > bytes.len() {
-            bail!("the capture ends early");
-        }
-        bodies.push(bytes.slice(at + 12..at + 12 + length));
-        at += 12 + length;
-    }
-    Ok(bodies)
-}
 
 /// Opens a database as a receiver would.
 pub(crate) async fn open(url: &str) -> anyhow::Result<(Receiver, Closing)> {

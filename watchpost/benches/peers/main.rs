@@ -14,6 +14,7 @@
     reason = "a program whose purpose is to print"
 )]
 
+mod capture;
 mod engine;
 mod load;
 mod peer;
@@ -55,6 +56,9 @@ enum Command {
         samples: usize,
         #[arg(long, default_value_t = 4)]
         connections: usize,
+        /// Send one round before, so that all series are known when the clock starts
+        #[arg(long)]
+        warm: bool,
         #[arg(
             long,
             value_enum,
@@ -64,7 +68,15 @@ enum Command {
         peers: Vec<Peer>,
     },
     /// What recorded requests weigh through all stages of storage
-    Capture { file: PathBuf },
+    Capture {
+        file: PathBuf,
+        /// Play it so often, one after the other
+        #[arg(long, default_value_t = 1)]
+        times: i64,
+        /// Only series whose value changes with every scrape
+        #[arg(long)]
+        restless: bool,
+    },
     /// Memory and restart with many series
     Million {
         #[arg(long, default_value_t = 1_000_000)]
@@ -94,19 +106,22 @@ fn main() -> anyhow::Result<()> {
     };
     runtime.block_on(async {
         match command {
-            Command::Ingest { series, rounds, samples, connections, peers } => {
+            Command::Ingest { series, rounds, samples, connections, warm, peers } => {
                 let end = now_ms();
-                ingest(Workload { series, rounds, samples, connections, end }, &peers).await
+                let workload = Workload { series, rounds, samples, connections, end };
+                ingest(workload, warm, &peers).await
             }
-            Command::Capture { file } => capture(&file).await,
+            Command::Capture { file, times, restless } => capture(&file, times, restless).await,
             Command::Million { series, rounds } => million(series, rounds).await,
             Command::Read { series, hours } => read(series, hours).await,
         }
     })
 }
 
-async fn ingest(workload: Workload, peers: &[Peer]) -> anyhow::Result<()> {
+async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Result<()> {
     let requests = workload.requests();
+    let before = workload.end - workload.rounds as i64 * workload::STEP_MS;
+    let first_round = Workload { rounds: usize::from(warm), end: before, ..workload }.requests();
     let samples = workload.n_samples() as f64;
     let bytes: usize = requests.iter().flatten().map(bytes::Bytes::len).sum();
     println!(
@@ -131,6 +146,7 @@ async fn ingest(workload: Workload, peers: &[Peer]) -> anyhow::Result<()> {
             Some(postgres) => Some(sqlx::PgPool::connect(&postgres.url()).await?),
             None => None,
         };
+        load::send(&running.write_url(), &first_round).await?;
         let wal_before = match &db {
             Some(db) => engine::wal(db).await?,
             None => 0,
@@ -169,8 +185,8 @@ async fn ingest(workload: Workload, peers: &[Peer]) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn capture(file: &std::path::Path) -> anyhow::Result<()> {
-    let bodies = engine::capture(file)?;
+async fn capture(file: &std::path::Path, times: i64, restless: bool) -> anyhow::Result<()> {
+    let bodies = capture::requests(&capture::read(file)?, times, restless)?;
     let database = receiver::db::testing::database().await;
     let (receiver, closing) = engine::open(database.url()).await?;
     let db = sqlx::PgPool::connect(database.url()).await?;

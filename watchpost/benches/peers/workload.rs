@@ -6,7 +6,7 @@ use bytes::Bytes;
 /// Series of one host.
 const HOST_SERIES: usize = 1000;
 /// Milliseconds between two scrapes.
-const STEP_MS: i64 = 15_000;
+pub(crate) const STEP_MS: i64 = 15_000;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
