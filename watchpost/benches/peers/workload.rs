@@ -1,4 +1,4 @@
-//! Requests as Prometheus would send them from hosts with node_exporters: made in advance, so that sending them costs
+//! Requests as Prometheus would send them from hosts with `node_exporter`s: made in advance, so that sending them costs
 //! the machine as little as can be.
 
 use bytes::Bytes;
@@ -191,7 +191,7 @@ impl Value {
     }
 }
 
-/// SplitMix64: the same load in every run.
+/// `SplitMix64`: the same load in every run.
 struct Random(u64);
 
 impl Random {
