@@ -141,6 +141,8 @@ struct Shared {
     writer: Current,
     flushing: tokio::sync::Mutex<()>,
     housekeeping: tokio::sync::Mutex<()>,
+    /// Partitions of blocks that are superseded, and since when that is known, in milliseconds.
+    superseded: std::sync::Mutex<std::collections::HashMap<(Table, i32), i64>>,
     metrics: StorageMetrics,
     clock: Clock,
     /// How long samples are kept; for ever if not said.
@@ -222,6 +224,7 @@ impl Storage {
             writer,
             flushing,
             housekeeping: tokio::sync::Mutex::default(),
+            superseded: std::sync::Mutex::default(),
             metrics: StorageMetrics::default(),
             clock: options.clock,
             retention: options.retention,

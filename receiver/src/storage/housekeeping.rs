@@ -16,7 +16,7 @@ use super::{
     Shared,
     flush::{self, FlushError, Flushed},
     lease::{self, Keeper, Kept, Lease},
-    merge::{self, RECENT_BUCKETS_KEPT},
+    merge,
     metrics::Step,
     partition::{self, Dropped, Table},
     recover,
@@ -31,6 +31,8 @@ const TICK_MIN: Duration = Duration::from_millis(50);
 const FLUSH_BYTES: usize = 64 << 20;
 /// Batches stay this long after they were flushed, for readers with an older snapshot and for replicas.
 const BATCH_BUCKETS_KEPT: i32 = 1;
+/// Blocks stay this long after they were seen to be superseded: whoever has an older snapshot may not have looked yet.
+const MERGED_KEPT_MS: i64 = 10 * 60 * 1000;
 /// Between two tries to register anew.
 const REGISTER_AGAIN: Duration = Duration::from_secs(2);
 
@@ -320,7 +322,7 @@ async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<Housekeepi
         dropped.push(partition::drop_leftovers(db, table).await.map(drop));
     }
     dropped.push(drop_flushed(db, now).await);
-    dropped.push(drop_merged(db, now).await);
+    dropped.push(drop_merged(shared, now).await);
     if let Some(retention) = shared.retention {
         dropped.push(drop_old(db, retention, now).await);
     }
@@ -354,15 +356,13 @@ async fn drop_flushed(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
 }
 
 /// Drops partitions of blocks that a merge superseded a while ago.
-async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
+async fn drop_merged(shared: &Shared, now: i64) -> Result<(), sqlx::Error> {
+    let db = &shared.db;
+    let mut marked: Vec<(Table, i32, Option<String>)> = Vec::new();
     let merged = merge::marks(db, Table::BlockRecent.name()).await?;
-    let present = Table::BlockRecent.bucket_of(now);
     for bucket in partition::list(db, Table::BlockRecent).await? {
-        if bucket < present - RECENT_BUCKETS_KEPT
-            && merged.contains_key(&bucket)
-            && drop_unless_used(db, Table::BlockRecent, bucket, None).await? == Dropped::Busy
-        {
-            break;
+        if merged.contains_key(&bucket) {
+            marked.push((Table::BlockRecent, bucket, None));
         }
     }
     let merged = merge::marks(db, Table::BlockWindow.name()).await?;
@@ -372,8 +372,22 @@ async fn drop_merged(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
         let late = format!(
             "SELECT EXISTS (SELECT FROM watchpost.\"block_window_{bucket}\" WHERE job > {upto})"
         );
-        if drop_unless_used(db, Table::BlockWindow, bucket, Some(late)).await? == Dropped::Busy {
-            break;
+        marked.push((Table::BlockWindow, bucket, Some(late)));
+    }
+    let due: Vec<(Table, i32, Option<String>)> = {
+        let mut seen = shared.superseded.lock().expect("no holder panics");
+        seen.retain(|(table, bucket), _| marked.iter().any(|m| (m.0, m.1) == (*table, *bucket)));
+        marked.retain(|(table, bucket, _)| {
+            let since = *seen.entry((*table, *bucket)).or_insert(now);
+            now.saturating_sub(since) >= MERGED_KEPT_MS
+        });
+        marked
+    };
+    let mut busy = None;
+    for (table, bucket, late) in due {
+        if busy != Some(table) && drop_unless_used(db, table, bucket, late).await? == Dropped::Busy
+        {
+            busy = Some(table);
         }
     }
     Ok(())

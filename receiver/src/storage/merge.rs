@@ -38,7 +38,7 @@ const ATTACH_TRIES: u32 = 50;
 /// COPY data is sent in pieces of this size.
 const SEND_BYTES: usize = 1 << 20;
 /// A bucket of flushes is merged this many buckets after it closed.
-pub(super) const RECENT_BUCKETS_KEPT: i32 = 1;
+const RECENT_BUCKETS_KEPT: i32 = 1;
 /// A day becomes final when everything flushed within this many seconds after its end is merged: twice the two hours of
 /// a bucket, and one more.
 const DAY_GRACE_SECONDS: i64 = 6 * 3600;

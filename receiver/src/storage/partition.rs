@@ -11,7 +11,7 @@ pub use self::drop::{Dropped, drop, drop_leftovers, sealed};
 use crate::db::{self, sqlstate};
 
 /// A partitioned table of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
     /// By arrival, a quarter of an hour each.
     Batch,

@@ -149,6 +149,9 @@ async fn fetch(
     range: Range,
     fetched: &mpsc::Sender<Result<Fetched, ReadError>>,
 ) -> Result<(), sqlx::Error> {
+    // A statement alone is planned before its snapshot is taken: a merge that is committed in between attaches a partition
+    // that the plan does not have, and marks as superseded what it has.
+    let mut snapshot = db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut rows = sqlx::query(
         "SELECT pack, age, ord, ord2, 0 AS writer, t_min, t_max, body FROM watchpost.live_block
           WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
@@ -163,7 +166,7 @@ async fn fetch(
     .bind(range.to)
     .bind(writer.id)
     .bind(BATCHES)
-    .fetch(db);
+    .fetch(&mut *snapshot);
     let mut next = Fetched { pack: BATCHES, rows: Vec::new() };
     while let Some(row) = rows.try_next().await? {
         let pack: i32 = row.try_get("pack")?;

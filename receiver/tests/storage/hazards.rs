@@ -51,6 +51,8 @@ async fn a_flush_by_a_slow_clock_is_not_written_where_nobody_looks() {
     // Its bucket is hours old for the other, who merges and drops it as soon as it is its turn.
     expire_leases(&db).await;
     ahead.housekeep().await;
+    advance(&fast, HOUR_MS);
+    ahead.housekeep().await;
     let bucket = Table::BlockRecent.bucket_of(START_MS);
     assert!(!partitions(&db, Table::BlockRecent).await.contains(&bucket));
     append(&behind, 2, &mut expected).await;
@@ -234,5 +236,45 @@ async fn the_first_of_two_values_stands_however_they_are_merged() {
         assert_same(step, &expected, &receiver.read(&[1]).await);
         advance(&clock, if step == "flushed" { 5 * HOUR_MS } else { 2 * DAY_MS });
     }
+    receiver.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn reads_beside_merges_have_no_holes() {
+    let database = testing::database().await;
+    let db = PgPool::connect(database.url()).await.unwrap();
+    let clock = Arc::new(AtomicI64::new(START_MS));
+    let mut expected = Samples::new();
+    let receiver = Simulated::open(database.url(), &clock, None).await;
+    let mut reads = 0;
+    for n in 0..6 {
+        append(&receiver, n, &mut expected).await;
+        advance(&clock, DAY_MS);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        let working = async {
+            receiver.housekeep().await;
+            advance(&clock, HOUR_MS);
+            receiver.housekeep().await;
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        };
+        let numbers: Vec<u32> = expected.keys().map(|(n, _)| *n).collect();
+        let by_reader = async || {
+            let mut n = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_same("reader", &expected, &receiver.read(&numbers).await);
+                n += 1;
+            }
+            n
+        };
+        let by_statement = async || {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_same("SQL", &expected, &by_sql(&db).await);
+            }
+        };
+        let ((), first, second, ..) =
+            tokio::join!(working, by_reader(), by_reader(), by_statement(), by_statement());
+        reads += first + second;
+    }
+    eprintln!("{reads} reads beside 12 passes of housekeeping");
     receiver.close().await;
 }
