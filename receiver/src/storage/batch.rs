@@ -240,9 +240,13 @@ impl Batch {
     pub fn read_all(
         &self,
         scratch: &mut group::Scratch,
-        sink: impl FnMut(PackId, SeriesId, &[i64], &[f64]),
+        mut sink: impl FnMut(PackId, SeriesId, &[i64], &[f64]),
     ) -> Result<(), CodecError> {
-        self.read_everything(scratch, sink, |_, _, _| {})
+        for (at, entry) in self.directory.iter().enumerate() {
+            let sink = |series, ts: &[i64], values: &[f64]| sink(entry.pack, series, ts, values);
+            self.read_group(at, scratch, |_| true, sink)?;
+        }
+        Ok(())
     }
 
     /// Hands every series' floats to `floats` and its histograms to `of_histograms`, in order of packs, groups and series.

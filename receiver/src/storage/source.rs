@@ -3,10 +3,10 @@
 //! Labels come from memory. Samples come pack by pack, in the order of the series that are given out: while the engine
 //! works on one pack, the next is being decoded and the one behind it is on its way from the database.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use promql::{
-    model::{Labels, Samples},
+    model::{HistogramSample, Labels, Samples},
     source::{Select, SeriesSet, Source, SourceError},
 };
 
@@ -73,6 +73,13 @@ impl SeriesSet for Found<'_> {
                 if at == place {
                     samples.timestamps.extend(found.samples.iter().map(|sample| sample.ts));
                     samples.values.extend(found.samples.iter().map(|sample| sample.value));
+                    samples.histograms.extend(found.histograms.iter().map(|sample| {
+                        HistogramSample {
+                            ts: sample.ts,
+                            value: Arc::new(sample.histogram.to_float()),
+                            start_ts: sample.histogram.start_ts,
+                        }
+                    }));
                     return Ok(());
                 }
             }

@@ -2,8 +2,17 @@
 //!
 //! Requests are made of prost's messages; what comes back is turned into such messages again and compared.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
-use promql::model::histogram::Span;
+use promql::{
+    Features, Options, Outcome, Query, Times, evaluate,
+    model::{
+        Labels,
+        histogram::{Buckets, CounterReset, Span},
+    },
+    source::{Source, memory::MemorySource},
+};
 use proto::remote_write::{
     stale_marker,
     v1::{self, BucketSpan, Histogram, histogram},
@@ -349,4 +358,113 @@ async fn bad_ones_are_named_and_repeats_succeed() {
     let times: Vec<i64> = good.1.iter().map(|(ts, _)| *ts).collect();
     assert_eq!(times, [ts - 4000, ts + 1, ts + 2]);
     assert_eq!(good.2, [shown(&latency(ts - 5000, 1)), shown(&latency(ts, 3))]);
+}
+
+/// What a message means to the query language, without our own storage in between.
+fn to_float(message: &Histogram) -> promql::model::Histogram {
+    let buckets = |spans: &[BucketSpan], deltas: &[i64]| {
+        let spans: Vec<Span> =
+            spans.iter().map(|span| Span { offset: span.offset, length: span.length }).collect();
+        let mut count = 0;
+        let counts: Vec<f64> = deltas
+            .iter()
+            .map(|delta| {
+                count += delta;
+                count as f64
+            })
+            .collect();
+        Buckets::from_spans(&spans, &counts).unwrap()
+    };
+    let integer = |count: Option<u64>| count.unwrap_or_default() as f64;
+    promql::model::Histogram {
+        counter_reset: match message.reset_hint() {
+            histogram::ResetHint::Unknown => CounterReset::Unknown,
+            histogram::ResetHint::Yes => CounterReset::Reset,
+            histogram::ResetHint::No => CounterReset::NotReset,
+            histogram::ResetHint::Gauge => CounterReset::Gauge,
+        },
+        schema: message.schema,
+        zero_threshold: message.zero_threshold,
+        zero_count: integer(match message.zero_count {
+            Some(histogram::ZeroCount::ZeroCountInt(count)) => Some(count),
+            _ => None,
+        }),
+        count: integer(match message.count {
+            Some(histogram::Count::CountInt(count)) => Some(count),
+            _ => None,
+        }),
+        sum: message.sum,
+        positive: buckets(&message.positive_spans, &message.positive_deltas),
+        negative: buckets(&message.negative_spans, &message.negative_deltas),
+        custom_bounds: message.custom_values.clone().into(),
+    }
+}
+
+/// The answers to queries about histograms, with every bit of their values.
+fn answers(source: &dyn Source, start: i64, end: i64) -> Vec<String> {
+    let queries = [
+        "latency",
+        "histogram_count(latency)",
+        "histogram_quantile(0.9, rate(latency[10s]))",
+        "histogram_fraction(0, 0.75, increase(latency{kind=\"integer\"}[7s]))",
+        "sum by (kind) (histogram_sum(latency)) / histogram_avg(latency)",
+        "count_over_time(latency[5s])",
+    ];
+    let mut told = Vec::new();
+    for text in queries {
+        let query = Query::new(text, Features::default()).unwrap();
+        for times in [Times::Instant(end), Times::Range { start, end, step: 1500 }] {
+            let answer = evaluate(&query, times, source, &Options::default(), &()).unwrap();
+            let mut lines: Vec<String> = match answer.outcome {
+                Outcome::Vector(elements) => {
+                    elements.iter().map(|e| format!("{} {:?}", e.labels, e.value)).collect()
+                }
+                Outcome::Matrix(series) => series.iter().map(|of| format!("{of:?}")).collect(),
+                outcome => vec![format!("{outcome:?}")],
+            };
+            lines.sort();
+            told.extend(lines.into_iter().map(|line| format!("{text}: {line}")));
+        }
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queries_see_them_in_head_and_blocks() {
+    let test = TestReceiver::open().await;
+    let start = now() - 60_000;
+    let mut memory = MemorySource::default();
+    let mut sent = Vec::new();
+    for (kind, of) in [("integer", latency as fn(i64, i64) -> Histogram), ("custom", custom)] {
+        let labels = [("__name__", "latency"), ("kind", kind)];
+        let histograms: Vec<Histogram> = (0..40)
+            .map(|i| (start + i * 1000, i))
+            .map(|(ts, i)| if i == 10 { stale(ts) } else { of(ts, i) })
+            .collect();
+        let samples = memory.series(Labels::from_pairs(labels).unwrap());
+        samples.histograms.extend(histograms.iter().map(|message| {
+            promql::model::HistogramSample {
+                ts: message.timestamp,
+                value: Arc::new(to_float(message)),
+                start_ts: 0,
+            }
+        }));
+        sent.push(with(&labels, histograms));
+    }
+    assert_eq!(test.write(sent).await, (StatusCode::NO_CONTENT, String::new()));
+    let end = start + 39_000;
+    let expected = answers(&memory, start, end);
+    assert!(expected.len() > 12, "{expected:#?}");
+    for place in ["head", "blocks"] {
+        if place == "blocks" {
+            flush_all(&test, now()).await;
+        }
+        let reader = test.receiver.storage().reader().clone();
+        let found =
+            tokio::task::spawn_blocking(move || answers(&reader, start, end)).await.unwrap();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{place}");
+        }
+        assert_eq!(found.len(), expected.len(), "{place}");
+    }
 }
