@@ -74,11 +74,14 @@ async fn all_bits_of_every_float_arrive_in_postgres_and_survive_a_restart() {
             }
             "in windows" => {
                 flush_all(&test, now() + 6 * 3_600_000).await;
+                // What was superseded goes a while later.
+                flush_all(&test, now() + 7 * 3_600_000).await;
                 assert_eq!(count(&test, "block_recent").await, 0);
                 assert!(count(&test, "block_window").await > 0);
             }
             "final" => {
                 flush_all(&test, now() + 3 * 86_400_000).await;
+                flush_all(&test, now() + 4 * 86_400_000).await;
                 assert_eq!(count(&test, "block_window").await, 0);
                 assert!(count(&test, "block").await > 0);
             }
