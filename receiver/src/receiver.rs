@@ -50,13 +50,7 @@ pub struct Config {
 impl Config {
     /// The usual limits, and samples kept for ever.
     pub fn new(database_url: String) -> Self {
-        let storage = storage::Options {
-            database_url,
-            host: host_name(),
-            retention: None,
-            flush_every: storage::Options::FLUSH_EVERY,
-            clock: Clock::default(),
-        };
+        let storage = storage::Options::new(database_url, host_name());
         Self { storage, limits: Limits::default() }
     }
 }

@@ -112,9 +112,21 @@ pub struct Options {
     pub clock: Clock,
 }
 
+
 impl Options {
     /// Flushes every two minutes.
     pub const FLUSH_EVERY: Duration = Duration::from_secs(120);
+
+    /// Samples are kept for ever.
+    pub fn new(database_url: String, host: String) -> Self {
+        Self {
+            database_url,
+            host,
+            retention: None,
+            flush_every: Self::FLUSH_EVERY,
+            clock: Clock::default(),
+        }
+    }
 }
 
 /// One database, open for writing and reading. Cheap to clone.

@@ -87,7 +87,7 @@ impl TestReceiver {
 
     /// Everything that SQL says is stored of a metric.
     pub(crate) async fn stored(&self, metric: &str) -> Vec<Stored> {
-        sqlx::query("SELECT labels::text, ts_ms, bits FROM watchpost.samples_raw($1)")
+        sqlx::query("SELECT labels::text, ts_ms, bits FROM watchpost.samples_raw($1) ORDER BY series_id, ts_ms")
             .bind(metric)
             .fetch_all(&self.db)
             .await
