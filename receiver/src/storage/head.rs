@@ -9,6 +9,7 @@ use super::{
     batch::Batch,
     catalogue::Position,
     codec::{CodecError, group},
+    delete::{self, Deletion, Hidden, Origin},
 };
 use crate::model::{PackId, Sample, SeriesId};
 
@@ -22,6 +23,13 @@ pub struct Run {
     pub batch: Batch,
 }
 
+impl Run {
+    /// Which of these deletions apply to the batch.
+    pub fn hidden(&self, deletions: &[Arc<Deletion>]) -> Hidden {
+        Hidden::of(deletions, Origin::Written { writer: self.writer, seq: self.seq })
+    }
+}
+
 /// See the [module](self). Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Head(Arc<RwLock<State>>);
@@ -33,6 +41,8 @@ struct State {
     n_bytes: usize,
     /// The newest committed sample of each series, by its position in the catalogue.
     latest: Vec<Sample>,
+    /// What is to be left out, here and in what this process reads and writes.
+    deletions: delete::Known,
 }
 
 /// Stands in `latest` for "nothing yet".
@@ -69,6 +79,39 @@ impl Head {
         self.0.read().expect("no holder panics").runs.clone()
     }
 
+    /// The deletions that this process knows of.
+    pub fn deletions(&self) -> delete::Known {
+        self.0.read().expect("no holder panics").deletions.clone()
+    }
+
+    /// Takes note of deletions. Those that are done are kept as long as a batch is held that they apply to. The newest
+    /// sample of a series is forgotten if it is hidden now; `positions` says where the series of a deletion stand.
+    pub fn delete(&self, mut known: delete::Known, positions: impl Fn(&Deletion) -> Vec<Position>) {
+        let mut state = self.0.write().expect("no holder panics");
+        let before = Arc::clone(&state.deletions.pending);
+        let is_in = |list: &[Arc<Deletion>], id: i64| list.iter().any(|one| one.id == id);
+        let still_needed = |deletion: &&Arc<Deletion>| {
+            let reaches = |run: &Arc<Run>| {
+                deletion.reaches(Origin::Written { writer: run.writer, seq: run.seq })
+            };
+            !is_in(&known.pending, deletion.id) && state.runs.iter().any(reaches)
+        };
+        let needed: Vec<Arc<Deletion>> = before.iter().filter(still_needed).cloned().collect();
+        let mut pending = (*known.pending).clone();
+        pending.extend(needed);
+        for deletion in pending.iter().filter(|new| !is_in(&before, new.id)) {
+            for position in positions(deletion) {
+                if let Some(latest) = state.latest.get_mut(position.0 as usize)
+                    && (deletion.from..=deletion.to).contains(&latest.ts)
+                {
+                    *latest = NONE;
+                }
+            }
+        }
+        known.pending = Arc::new(pending);
+        state.deletions = known;
+    }
+
     /// The size of all batches held, in bytes.
     pub fn n_bytes(&self) -> usize {
         self.0.read().expect("no holder panics").n_bytes
@@ -87,6 +130,7 @@ impl Head {
     /// The value that the head holds of a series at exactly this time.
     pub fn at(&self, pack: PackId, series: SeriesId, ts: i64) -> Result<Option<f64>, CodecError> {
         let mut scratch = group::Scratch::default();
+        let deletions = self.deletions().pending;
         for run in self.runs() {
             if !(run.t_min..=run.t_max).contains(&ts) {
                 continue;
@@ -98,7 +142,7 @@ impl Head {
                 |id| id == series,
                 |_, times, values| found = times.binary_search(&ts).ok().map(|at| values[at]),
             )?;
-            if found.is_some() {
+            if found.is_some() && !run.hidden(&deletions).hides(series, ts) {
                 return Ok(found);
             }
         }

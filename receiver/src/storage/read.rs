@@ -23,6 +23,7 @@ use super::{
     block,
     catalogue::Catalogue,
     codec::group,
+    delete::{Deletion, Hidden, Origin},
     head::{Head, Run},
     writer::Writer,
 };
@@ -98,6 +99,7 @@ pub(super) fn stream(places: Places<'_>, series: &[SeriesId], from: i64, to: i64
         return PackStream(packs);
     }
     let range = Range { from, to };
+    let deletions = places.head.deletions().pending;
     // Before the database is looked at: see above.
     let runs: Vec<Arc<Run>> =
         places.head.runs().into_iter().filter(|run| range.meets(run.t_min, run.t_max)).collect();
@@ -111,7 +113,9 @@ pub(super) fn stream(places: Places<'_>, series: &[SeriesId], from: i64, to: i64
         }
     });
     tokio::task::spawn_blocking(move || {
-        let mut decoder = Decoder { runs, range, scratch: group::Scratch::default() };
+        let hidden = runs.iter().map(|run| run.hidden(&deletions)).collect();
+        let mut decoder =
+            Decoder { runs, hidden, deletions, range, scratch: group::Scratch::default() };
         if let Err(err) = decoder.run(&plan, rows, &decoded) {
             let _ = decoded.blocking_send(Err(err));
         }
@@ -149,7 +153,7 @@ async fn fetch(
     fetched: &mpsc::Sender<Result<Fetched, ReadError>>,
 ) -> Result<(), sqlx::Error> {
     let mut rows = sqlx::query(
-        "SELECT pack, age, ord, ord2, 0 AS writer, t_min, t_max, body FROM watchpost.live_block
+        "SELECT pack, age, ord, ord2, writer, t_min, t_max, body FROM watchpost.live_block
           WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
          UNION ALL
          SELECT $5, 3, b.bucket, b.seq, b.writer, b.t_min, b.t_max, b.body
@@ -192,6 +196,9 @@ impl Range {
 
 struct Decoder {
     runs: Vec<Arc<Run>>,
+    /// Of each run, what is deleted.
+    hidden: Vec<Hidden>,
+    deletions: Arc<Vec<Arc<Deletion>>>,
     range: Range,
     scratch: group::Scratch,
 }
@@ -234,7 +241,9 @@ impl Decoder {
             }
             let batch = Batch::open(Bytes::from(row.try_get::<Vec<u8>, _>("body")?))?;
             let (t_min, t_max) = (row.try_get("t_min")?, row.try_get("t_max")?);
-            self.runs.push(Arc::new(Run { writer, seq, t_min, t_max, batch }));
+            let run = Run { writer, seq, t_min, t_max, batch };
+            self.hidden.push(run.hidden(&self.deletions));
+            self.runs.push(Arc::new(run));
         }
         Ok(())
     }
@@ -251,23 +260,31 @@ impl Decoder {
             .collect();
         let range = self.range;
         let place = |id: SeriesId| wanted.binary_search(&id).ok();
-        let mut add = |id: SeriesId, times: &[i64], values: &[f64]| {
+        let mut add = |hidden: &Hidden, id: SeriesId, times: &[i64], values: &[f64]| {
             let within = range.of(times);
             if let Some(at) = place(id) {
                 let (times, values) = (&times[within.clone()], &values[within]);
-                let samples = times.iter().zip(values);
-                found[at]
-                    .samples
-                    .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
+                hidden.visible(id, times, |visible| {
+                    let samples = times[visible.clone()].iter().zip(&values[visible]);
+                    found[at]
+                        .samples
+                        .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
+                });
             }
         };
         let all = wanted.len() == block::PACK_SERIES_MAX;
         let is_wanted = |id: SeriesId| all || place(id).is_some();
         for row in rows {
-            block::read(row.try_get("body")?, &mut self.scratch, is_wanted, &mut add)?;
+            let hidden = Hidden::of(&self.deletions, Origin::of_block(row)?);
+            let body = row.try_get("body")?;
+            block::read(body, &mut self.scratch, is_wanted, |id, times, values| {
+                add(&hidden, id, times, values);
+            })?;
         }
-        for run in &self.runs {
-            run.batch.read(pack, &mut self.scratch, is_wanted, &mut add)?;
+        for (run, hidden) in self.runs.iter().zip(&self.hidden) {
+            run.batch.read(pack, &mut self.scratch, is_wanted, |id, times, values| {
+                add(hidden, id, times, values);
+            })?;
         }
         found.retain(|series| !series.samples.is_empty());
         for SeriesSamples { samples, .. } in &mut found {

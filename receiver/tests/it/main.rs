@@ -4,11 +4,13 @@
 mod console_assets;
 mod console_browser;
 mod console_tokens;
+mod deletion;
 mod harness;
 mod live;
 mod live_socket;
 mod live_store;
 mod managed;
+mod people;
 mod query_source;
 mod sql;
 mod write;
