@@ -137,6 +137,7 @@ impl Receiver {
     pub fn router(&self, shutdown: &Shutdown) -> Router {
         let app = http::App::new(self.ingest.clone());
         http::router(app)
+            .merge(http::status::router(self.storage.reader().clone()))
             .merge(http::admin::router(self.storage.clone(), self.admin_api))
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
             .merge(http::console::router())

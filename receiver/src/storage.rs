@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod partition;
 mod read;
 mod recover;
+pub mod report;
 pub mod retention;
 mod source;
 mod tail;

@@ -103,6 +103,12 @@ async fn the_report_adds_up() {
     assert!(number("final_bytes") > 0.0 && number("bytes_per_sample") > 0.0, "{report}");
     let left = (1e9 - number("total_bytes")) / number("bytes_per_day");
     assert!((number("days_left") - left).abs() < 1.0, "{report}");
+    let get = axum::http::Request::get("/api/v1/status/storage?limit_bytes=1000000000&top=1");
+    let (status, answer) = test.send(get.body(axum::body::Body::empty()).unwrap()).await;
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status.as_u16(), &answer["data"]["samples"]), (200, &10_001.into()), "{answer}");
+    assert_eq!(answer["data"]["byMetric"].as_array().unwrap().len(), 1);
+    assert!((answer["data"]["daysLeft"].as_f64().unwrap() - left).abs() < 1.0);
     let metrics = ask(&test, "SELECT * FROM watchpost.storage_by_metric()").await;
     let row = |name: &str| {
         let rows = metrics.as_array().unwrap();
