@@ -1,6 +1,7 @@
 //! The receiver against a real PostgreSQL: each test has a database of its own (`receiver::db::testing`).
 //! Live updates and the console need none.
 
+mod backup;
 mod console_assets;
 mod console_browser;
 mod console_tokens;

@@ -153,3 +153,42 @@ async fn hours_follow_from_samples() {
         ])
     );
 }
+
+/// Every statement in `docs/sql.md` runs, in order, in one session.
+#[tokio::test]
+async fn the_documented_statements_run() {
+    let test = TestReceiver::open().await;
+    let t = now() / 1000 * 1000;
+    for (metric, label, job, samples) in [
+        ("node_load1", ("instance", "db-1:9100"), "node", [(t - 60_000, 0.5), (t - 1000, 1.5)]),
+        ("http_requests_total", ("instance", "a"), "app", [(t - 60_000, 5.0), (t - 1000, 9.0)]),
+        ("probe_success", ("customer_id", "c1"), "customers", [(t - 60_000, 0.0), (t - 1000, 1.0)]),
+        ("probe_success", ("customer_id", "c2"), "customers", [(t - 60_000, 1.0), (t - 1000, 1.0)]),
+    ] {
+        write(&test, &[("__name__", metric), label, ("job", job)], &samples).await;
+    }
+    let mut db = test.db.acquire().await.unwrap();
+    let text = include_str!("../../docs/sql.md");
+    // What is reported are blocks.
+    test.receiver.storage().housekeep(now()).await.unwrap();
+    let mut n_statements = 0;
+    let mut outages = Vec::new();
+    for block in text.split("```sql\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        for statement in block.split(';').map(str::trim).filter(|text| !text.is_empty()) {
+            n_statements += 1;
+            let rows = sqlx::query(sqlx::AssertSqlSafe(statement.to_owned())).fetch_all(&mut *db);
+            let rows = rows.await.unwrap_or_else(|err| panic!("{statement}: {err}"));
+            if statement.contains("JOIN customer") {
+                outages =
+                    rows.iter().map(|row| (row.get("name"), row.get("failed_probes"))).collect();
+            }
+            let is_filled = !rows.is_empty()
+                || !statement.starts_with("SELECT")
+                || statement.contains("watchpost.deletion");
+            assert!(is_filled, "nothing comes of {statement}");
+        }
+    }
+    assert!(n_statements > 10, "{n_statements} statements found");
+    assert_eq!(outages, [("Ada".to_owned(), 1i64)]);
+}
