@@ -551,17 +551,23 @@ BEGIN
         -- Of two for one time, the one that was committed first.
         SELECT DISTINCT ON (d.series_id, d.ts) d.*
           FROM (
-            SELECT b.age, b.ord, b.ord2, h.*
+            SELECT b.age, b.ord, b.ord2, b.writer, h.*
               FROM watchpost.live_block b, watchpost.block_histograms(b.body, wanted) h
              WHERE b.pack = ANY (packs) AND b.t_min <= to_ms AND b.t_max >= from_ms
             UNION ALL
-            SELECT 3, b.bucket, b.seq, h.*
+            SELECT 3, b.bucket, (b.writer::bigint << 40) | b.seq, b.writer, h.*
               FROM watchpost.batch b
               JOIN watchpost.writer w ON w.id = b.writer AND b.seq > w.flushed_seq,
                    watchpost.batch_histograms(b.body, packs, wanted) h
              WHERE b.t_min <= to_ms AND b.t_max >= from_ms
           ) d
          WHERE d.ts BETWEEN from_ms AND to_ms
+           AND NOT EXISTS (
+               SELECT FROM watchpost.deletion x
+                WHERE x.done_at IS NULL AND d.ts BETWEEN x.t_from AND x.t_to AND d.series_id = ANY (x.series_ids)
+                  AND CASE WHEN d.age < 2 THEN d.ord <= x.job
+                           -- The lower 40 bits: the batch's number.
+                           ELSE (d.ord2 & 1099511627775) <= x.seqs[array_position(x.writers, d.writer)] END)
          ORDER BY d.series_id, d.ts, d.age, d.ord, d.ord2
       ) o
       JOIN watchpost.series s ON s.id = o.series_id

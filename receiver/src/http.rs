@@ -3,13 +3,17 @@
 //! | endpoint | what |
 //! |---|---|
 //! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 ([`write`]) |
+//! | `POST`, `PUT /api/v1/admin/tsdb/delete_series` | deletion by selector ([`admin`]) |
+//! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |
 //! | `GET /api/v1/live`, `/api/v1/live/snapshot` | live updates ([`live`]) |
 //! | `GET /`, `/servers/…`, `/monitors`, `/status`, `/assets/…` | the console ([`console`]) |
 //! | `GET /-/healthy`, `/-/ready`, `/metrics` | `service::admin` |
 
+pub mod admin;
 pub mod console;
 mod error;
 pub mod live;
+pub mod status;
 mod write;
 
 use axum::Router;

@@ -14,6 +14,7 @@ pub mod live;
 pub mod model;
 mod receiver;
 pub mod storage;
+pub mod time;
 
 pub use receiver::{Args, Config, DEFAULT_ADDRESS, Receiver, host_name, run};
 pub use storage::Closing;

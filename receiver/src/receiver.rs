@@ -13,6 +13,7 @@ use crate::{
     storage::{
         self, Closing, Storage,
         commit::{Committed, Listener},
+        retention::Retention,
     },
 };
 
@@ -29,12 +30,19 @@ pub struct Args {
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
     #[arg(long = "storage.retention", value_name = "DURATION")]
     pub retention: Option<service::units::Span>,
+    /// How long the series of a selector are kept, shorter or longer than others: `{job="debug"}=7d`; repeatable, the
+    /// first that selects a series decides
+    #[arg(long = "storage.retention-for", value_name = "SELECTOR=DURATION")]
+    pub retention_for: Vec<storage::retention::Rule>,
     /// How often samples are moved from the log into blocks, such as 2m
     #[arg(long = "storage.flush-every", value_name = "DURATION", hide = true)]
     pub flush_every: Option<service::units::Span>,
     /// How far to set the storage's clock ahead, to try what happens when clocks differ
     #[arg(long = "storage.clock-ahead", value_name = "DURATION", hide = true)]
     pub clock_ahead: Option<service::units::Span>,
+    /// Serve /api/v1/admin, by which series can be deleted
+    #[arg(long = "web.enable-admin-api", help_heading = "Web")]
+    pub admin_api: bool,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -45,19 +53,15 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
 pub struct Config {
     pub storage: storage::Options,
     pub limits: Limits,
+    /// Whether `/api/v1/admin` does what it is asked to.
+    pub admin_api: bool,
 }
 
 impl Config {
     /// The usual limits, and samples kept for ever.
     pub fn new(database_url: String) -> Self {
-        let storage = storage::Options {
-            database_url,
-            host: host_name(),
-            retention: None,
-            flush_every: storage::Options::FLUSH_EVERY,
-            clock: Clock::default(),
-        };
-        Self { storage, limits: Limits::default() }
+        let storage = storage::Options::new(database_url, host_name());
+        Self { storage, limits: Limits::default(), admin_api: false }
     }
 }
 
@@ -69,6 +73,7 @@ pub struct Receiver {
     hub: Hub,
     metrics: Metrics,
     health: Health,
+    admin_api: bool,
 }
 
 /// Hands what is committed to the hub, which exists only once the storage does.
@@ -105,7 +110,8 @@ impl Receiver {
         let health = Health::default();
         health.ready();
         tokio::spawn(follow(storage.accepting(), health.clone()));
-        Ok((Self { storage, ingest, hub, metrics, health }, closing))
+        let admin_api = config.admin_api;
+        Ok((Self { storage, ingest, hub, metrics, health, admin_api }, closing))
     }
 
     /// The way in for parts of the same process.
@@ -131,6 +137,8 @@ impl Receiver {
     pub fn router(&self, shutdown: &Shutdown) -> Router {
         let app = http::App::new(self.ingest.clone());
         http::router(app)
+            .merge(http::status::router(self.storage.reader().clone()))
+            .merge(http::admin::router(self.storage.clone(), self.admin_api))
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
             .merge(http::console::router())
             .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
@@ -163,13 +171,15 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         service::web::exposure::check(&addresses, "read and write")?;
     }
     let mut config = Config::new(database_url);
-    config.storage.retention = args.retention.map(|span| span.0);
+    config.storage.retention =
+        Retention { all: args.retention.map(|span| span.0), rules: args.retention_for };
     if let Some(every) = args.flush_every {
         config.storage.flush_every = every.0;
     }
     if let Some(ahead) = args.clock_ahead {
         config.storage.clock = Clock::System { ahead_ms: ahead.0.as_millis() as i64 };
     }
+    config.admin_api = args.admin_api;
     let (receiver, closing) = Receiver::open(config).await?;
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);

@@ -9,6 +9,7 @@
 //! - [`head`]: what is not in blocks yet, in memory.
 //! - [`flush`] turns the head into rows of [`block`]s; `housekeeping` says when, and drops what nobody needs.
 //! - `merge` turns flushed blocks into larger ones, and days into final ones, under a `lease`.
+//! - [`delete`] hides what somebody wants to have deleted, at once, and takes it out of the blocks later.
 //! - `tail` learns what other receivers on the same database do.
 //! - `read` brings head and blocks together, `source` hands that to the query engine; `recover` fills the head after a
 //!   restart.
@@ -19,6 +20,7 @@ pub mod catalogue;
 pub mod codec;
 pub mod commit;
 mod copy;
+pub mod delete;
 pub mod flush;
 pub mod head;
 pub mod histogram;
@@ -29,6 +31,8 @@ pub mod metrics;
 pub mod partition;
 mod read;
 mod recover;
+pub mod report;
+pub mod retention;
 mod source;
 mod tail;
 pub mod writer;
@@ -45,10 +49,12 @@ use tracing::{error, info, warn};
 use self::{
     catalogue::Catalogue,
     commit::{AppendError, Appended, Appender, Committer, Incoming, IncomingHistogram, Listener},
+    delete::{DeleteError, Preview, Request},
     flush::{FlushError, Flushed},
     head::Head,
     histogram::HistogramSample,
     partition::Table,
+    retention::Retention,
     writer::Current,
 };
 use crate::{
@@ -109,8 +115,7 @@ pub struct Options {
     pub database_url: String,
     /// Names this process in `watchpost.writer`.
     pub host: String,
-    /// How long samples are kept, in whole days; for ever if not said.
-    pub retention: Option<Duration>,
+    pub retention: Retention,
     /// How long samples stay in batches only: a restart reads them back, and SQL decodes them without an index.
     pub flush_every: Duration,
     /// What decides into which partitions things go.
@@ -120,6 +125,17 @@ pub struct Options {
 impl Options {
     /// Flushes every two minutes.
     pub const FLUSH_EVERY: Duration = Duration::from_secs(120);
+
+    /// Samples are kept for ever.
+    pub fn new(database_url: String, host: String) -> Self {
+        Self {
+            database_url,
+            host,
+            retention: Retention::default(),
+            flush_every: Self::FLUSH_EVERY,
+            clock: Clock::default(),
+        }
+    }
 }
 
 /// One database, open for writing and reading. Cheap to clone.
@@ -145,8 +161,8 @@ struct Shared {
     superseded: std::sync::Mutex<std::collections::HashMap<(Table, i32), i64>>,
     metrics: StorageMetrics,
     clock: Clock,
-    /// How long samples are kept; for ever if not said.
-    retention: Option<Duration>,
+    learning: tokio::sync::Mutex<()>,
+    retention: Retention,
 }
 
 /// What is left to do when all clones of a [`Storage`] are gone.
@@ -227,12 +243,15 @@ impl Storage {
             superseded: std::sync::Mutex::default(),
             metrics: StorageMetrics::default(),
             clock: options.clock,
+            learning: tokio::sync::Mutex::default(),
             retention: options.retention,
         });
+        shared.learn_of_deletions().await.map_err(|source| OpenError::Catalogue { source })?;
         tokio::spawn(housekeeping::run(Arc::downgrade(&shared), options.flush_every));
         tokio::spawn(housekeeping::flush_when_full(Arc::downgrade(&shared)));
         tokio::spawn(tail::run(Arc::downgrade(&shared), listener));
         tokio::spawn(housekeeping::keep_alive(Arc::downgrade(&shared), db, options.host));
+        tokio::spawn(housekeeping::run_deletions(Arc::downgrade(&shared)));
         let closing = Closing { committing, shared: Arc::clone(&shared) };
         Ok((Self { reader: Reader(shared), appender }, closing))
     }
@@ -257,6 +276,25 @@ impl Storage {
 
     pub fn catalogue(&self) -> &Catalogue {
         self.reader.catalogue()
+    }
+
+    /// What [`Storage::delete`] would delete.
+    pub async fn preview_deletion(&self, request: &Request) -> Result<Preview, DeleteError> {
+        let shared = &self.reader.0;
+        delete::preview(&shared.db, &shared.catalogue, request).await
+    }
+
+    /// Deletes: when this returns, no reader of this process sees any of it, other receivers within seconds, and SQL at
+    /// once. The space is free when everything that was written before is merged and rewritten. What is sent again
+    /// afterwards is new and stays. Gives the number of series.
+    pub async fn delete(&self, request: &Request) -> Result<usize, DeleteError> {
+        let shared = &self.reader.0;
+        let (deletion, n_series) = delete::create(&shared.db, &shared.catalogue, request).await?;
+        shared.learn_of_deletions().await?;
+        if let Some(deletion) = deletion {
+            info!(deletion, series = n_series, "deletion {deletion} hides {n_series} series");
+        }
+        Ok(n_series)
     }
 
     /// Does what is done now and then: flushes, adopts what dead writers left, merges, drops what nobody needs. `now` is
@@ -331,6 +369,23 @@ impl Shared {
     async fn flush(&self, now: i64) -> Result<Flushed, FlushError> {
         // One at a time: two would write the same samples twice.
         let _only = self.flushing.lock().await;
-        flush::flush(&self.db, &self.head, self.writer.writer(), now).await
+        loop {
+            match flush::flush(&self.db, &self.head, self.writer.writer(), now).await {
+                Err(FlushError::Deleted) => self.learn_of_deletions().await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// From now on this process hides what was deleted before.
+    async fn learn_of_deletions(&self) -> Result<(), sqlx::Error> {
+        // One at a time, or an older answer could replace a newer one.
+        let _only = self.learning.lock().await;
+        let known = self.head.deletions().refreshed(&self.db).await?;
+        let index = self.catalogue.index();
+        self.head.delete(known, |deletion| {
+            deletion.series.iter().filter_map(|series| index.position(*series)).collect()
+        });
+        Ok(())
     }
 }

@@ -7,7 +7,9 @@ use service::{LogArgs, Threads};
 
 use crate::{
     check::{self, Check},
-    health, suite,
+    health,
+    storage::{self, Storage},
+    suite,
 };
 
 /// Prometheus-native monitoring on the Postgres you already run
@@ -32,6 +34,9 @@ enum Command {
     Receiver(Box<Program<receiver::Args>>),
     /// Only the blackbox exporter, as the program watchpost-blackbox
     Blackbox(Box<Program<blackbox::Args>>),
+    /// Look after what is stored
+    #[command(subcommand)]
+    Storage(Storage),
     /// Check files; exit code 1 if one is wrong
     #[command(subcommand)]
     Check(Check),
@@ -66,6 +71,7 @@ impl Cli {
                 let Program { program, log } = *args;
                 service::run(&log, Threads::Two, |shutdown| blackbox::run(program, shutdown))
             }
+            Some(Command::Storage(storage)) => storage::run(&storage),
             Some(Command::Check(check)) => check::run(&check),
             Some(Command::Health(args)) => health::run(&args),
         }

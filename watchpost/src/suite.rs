@@ -53,7 +53,9 @@ impl Suite {
             None => Database::start_private(private_postgres(&args, &parts)).await?,
         };
         let mut config = receiver::Config::new(database.url().to_owned());
-        config.storage.retention = args.retention.map(|span| span.0);
+        config.storage.retention.all = args.retention.map(|span| span.0);
+        config.storage.retention.rules = args.retention_for.clone();
+        config.admin_api = args.admin_api;
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),

@@ -12,6 +12,7 @@ use super::{
     block::{self, PACK_SERIES_MAX},
     codec::{CodecError, group},
     copy::CopyRows,
+    delete::{self, Deletion, Hidden},
     head::{Head, Run},
     histogram::{self, HistogramSample},
     partition::{self, Table},
@@ -39,6 +40,8 @@ pub enum FlushError {
         #[from]
         source: CodecError,
     },
+    #[error("something was deleted meanwhile; to be done again")]
+    Deleted,
     #[error("another receiver took over as writer {writer}; what this one holds was flushed by it")]
     Fenced { writer: i32 },
 }
@@ -65,7 +68,9 @@ pub async fn flush(
     let mut connection = db::work(db).await?;
     let mut transaction = connection.begin().await?;
     let bucket = open_bucket(db, &mut transaction, Table::BlockRecent.bucket_of(now)).await?;
-    let flushed = copy(&mut transaction, runs, bucket, writer.id, last).await?;
+    let deletions = head.deletions();
+    let packer = Packer::new(runs, &deletions.pending, bucket, writer.id, last);
+    let flushed = copy(&mut transaction, packer).await?;
     let advanced =
         sqlx::query("UPDATE watchpost.writer SET flushed_seq = $3 WHERE id = $1 AND term = $2")
             .bind(writer.id)
@@ -75,6 +80,9 @@ pub async fn flush(
             .await?;
     if advanced.rows_affected() != 1 {
         return Err(FlushError::Fenced { writer: writer.id });
+    }
+    if delete::is_news(&mut transaction, deletions.newest).await? {
+        return Err(FlushError::Deleted);
     }
     transaction.commit().await?;
     head.forget(writer.id, last);
@@ -121,20 +129,14 @@ async fn open_bucket(
     Err(sqlx::Error::Protocol("no bucket of flushes is open".to_owned()))
 }
 
-async fn copy(
-    connection: &mut PgConnection,
-    runs: Vec<Arc<Run>>,
-    bucket: i32,
-    writer: i32,
-    seq: i64,
-) -> Result<Flushed, FlushError> {
+async fn copy(connection: &mut PgConnection, packer: Packer) -> Result<Flushed, FlushError> {
     let mut copy = connection
         .copy_in_raw(
             "COPY watchpost.block_recent (bucket, pack, t_min, t_max, writer, seq, n_samples, body)
              FROM STDIN (FORMAT binary)",
         )
         .await?;
-    match copy_packs(&mut copy, runs, bucket, writer, seq).await {
+    match copy_packs(&mut copy, packer).await {
         Ok(flushed) => {
             copy.finish().await?;
             Ok(flushed)
@@ -148,13 +150,9 @@ async fn copy(
 
 async fn copy_packs(
     copy: &mut PgCopyIn<&mut PgConnection>,
-    runs: Vec<Arc<Run>>,
-    bucket: i32,
-    writer: i32,
-    seq: i64,
+    mut packer: Packer,
 ) -> Result<Flushed, FlushError> {
     copy.send(&CopyRows::HEADER[..]).await?;
-    let mut packer = Packer::new(runs, bucket, writer, seq);
     loop {
         let packing = tokio::task::spawn_blocking(move || {
             let outcome = packer.pack_some();
@@ -180,6 +178,8 @@ async fn copy_packs(
 /// Turns runs into rows of blocks, some at a time.
 struct Packer {
     runs: Vec<Arc<Run>>,
+    /// Of each run, what is deleted.
+    hidden: Vec<Hidden>,
     /// Every group of every run, in order of packs and then of commits.
     groups: Vec<Group>,
     /// Groups done.
@@ -204,8 +204,15 @@ struct Group {
 }
 
 impl Packer {
-    fn new(mut runs: Vec<Arc<Run>>, bucket: i32, writer: i32, seq: i64) -> Self {
+    fn new(
+        mut runs: Vec<Arc<Run>>,
+        deletions: &[Arc<Deletion>],
+        bucket: i32,
+        writer: i32,
+        seq: i64,
+    ) -> Self {
         runs.sort_by_key(|run| run.seq);
+        let hidden = runs.iter().map(|run| run.hidden(deletions)).collect();
         let mut groups: Vec<Group> = Vec::new();
         for (run, of) in (0..).zip(&runs) {
             let packs = (0..).zip(of.batch.packs());
@@ -214,6 +221,7 @@ impl Packer {
         groups.sort_unstable();
         Self {
             runs,
+            hidden,
             groups,
             at: 0,
             bucket,
@@ -238,12 +246,21 @@ impl Packer {
             while let Some(group) = self.groups.get(self.at).filter(|group| group.pack == pack) {
                 let batch = &self.runs[group.run as usize].batch;
                 let (columns, histograms) = (&mut self.columns, &mut self.histograms);
+                let hidden = &self.hidden[group.run as usize];
                 batch.read_group_with_histograms(
                     group.group as usize,
                     &mut self.scratch,
                     |_| true,
-                    |series, times, values| columns.add(series, times, values),
-                    |series, sample| histograms.entry(series).or_default().push(sample),
+                    |series, times, values| {
+                        hidden.visible(series, times, |visible| {
+                            columns.add(series, &times[visible.clone()], &values[visible]);
+                        });
+                    },
+                    |series, sample| {
+                        if !hidden.hides(series, sample.ts) {
+                            histograms.entry(series).or_default().push(sample);
+                        }
+                    },
                 )?;
 
                 self.at += 1;

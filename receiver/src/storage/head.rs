@@ -12,6 +12,7 @@ use super::{
     batch::Batch,
     catalogue::Position,
     codec::{CodecError, group},
+    delete::{self, Deletion, Hidden, Origin},
     histogram::NativeHistogram,
 };
 use crate::model::{PackId, Sample, SeriesId};
@@ -24,6 +25,13 @@ pub struct Run {
     pub t_min: i64,
     pub t_max: i64,
     pub batch: Batch,
+}
+
+impl Run {
+    /// Which of these deletions apply to the batch.
+    pub fn hidden(&self, deletions: &[Arc<Deletion>]) -> Hidden {
+        Hidden::of(deletions, Origin::Written { writer: self.writer, seq: self.seq })
+    }
 }
 
 /// See the [module](self). Cheap to clone.
@@ -39,6 +47,8 @@ struct State {
     latest: Vec<Sample>,
     /// The time of the newest histogram of each series that has any.
     latest_histograms: HashMap<Position, i64>,
+    /// What is to be left out, here and in what this process reads and writes.
+    deletions: delete::Known,
 }
 
 /// Stands in `latest` for "nothing yet".
@@ -89,6 +99,43 @@ impl Head {
         self.0.read().expect("no holder panics").runs.clone()
     }
 
+    /// The deletions that this process knows of.
+    pub fn deletions(&self) -> delete::Known {
+        self.0.read().expect("no holder panics").deletions.clone()
+    }
+
+    /// Takes note of deletions. Those that are done are kept as long as a batch is held that they apply to. The newest
+    /// sample of a series is forgotten if it is hidden now; `positions` says where the series of a deletion stand.
+    pub fn delete(&self, mut known: delete::Known, positions: impl Fn(&Deletion) -> Vec<Position>) {
+        let mut state = self.0.write().expect("no holder panics");
+        let before = Arc::clone(&state.deletions.pending);
+        let is_in = |list: &[Arc<Deletion>], id: i64| list.iter().any(|one| one.id == id);
+        let still_needed = |deletion: &&Arc<Deletion>| {
+            let reaches = |run: &Arc<Run>| {
+                deletion.reaches(Origin::Written { writer: run.writer, seq: run.seq })
+            };
+            !is_in(&known.pending, deletion.id) && state.runs.iter().any(reaches)
+        };
+        let needed: Vec<Arc<Deletion>> = before.iter().filter(still_needed).cloned().collect();
+        let mut pending = (*known.pending).clone();
+        pending.extend(needed);
+        for deletion in pending.iter().filter(|new| !is_in(&before, new.id)) {
+            for position in positions(deletion) {
+                let is_gone = |ts: i64| (deletion.from..=deletion.to).contains(&ts);
+                if let Some(latest) = state.latest.get_mut(position.0 as usize)
+                    && is_gone(latest.ts)
+                {
+                    *latest = NONE;
+                }
+                if state.latest_histograms.get(&position).is_some_and(|ts| is_gone(*ts)) {
+                    state.latest_histograms.remove(&position);
+                }
+            }
+        }
+        known.pending = Arc::new(pending);
+        state.deletions = known;
+    }
+
     /// The size of all batches held, in bytes.
     pub fn n_bytes(&self) -> usize {
         self.0.read().expect("no holder panics").n_bytes
@@ -118,6 +165,7 @@ impl Head {
         ts: i64,
     ) -> Result<Option<Arc<NativeHistogram>>, CodecError> {
         let mut scratch = group::Scratch::default();
+        let deletions = self.deletions().pending;
         // Newest first: what is sent twice was most often sent just now.
         for run in self.runs().into_iter().rev() {
             if !(run.t_min..=run.t_max).contains(&ts) {
@@ -131,7 +179,7 @@ impl Head {
                 |_, _, _| {},
                 |_, sample| found = found.take().or((sample.ts == ts).then_some(sample.histogram)),
             )?;
-            if found.is_some() {
+            if found.is_some() && !run.hidden(&deletions).hides(series, ts) {
                 return Ok(found);
             }
         }
@@ -141,6 +189,7 @@ impl Head {
     /// The value that the head holds of a series at exactly this time.
     pub fn at(&self, pack: PackId, series: SeriesId, ts: i64) -> Result<Option<f64>, CodecError> {
         let mut scratch = group::Scratch::default();
+        let deletions = self.deletions().pending;
         for run in self.runs() {
             if !(run.t_min..=run.t_max).contains(&ts) {
                 continue;
@@ -152,7 +201,7 @@ impl Head {
                 |id| id == series,
                 |_, times, values| found = times.binary_search(&ts).ok().map(|at| values[at]),
             )?;
-            if found.is_some() {
+            if found.is_some() && !run.hidden(&deletions).hides(series, ts) {
                 return Ok(found);
             }
         }

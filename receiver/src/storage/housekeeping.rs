@@ -14,12 +14,13 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     Shared,
+    delete::{self, DeleteError},
     flush::{self, FlushError, Flushed},
     lease::{self, Keeper, Kept, Lease},
     merge,
     metrics::Step,
     partition::{self, Dropped, Table},
-    recover,
+    recover, retention,
     writer::{self, Writer},
 };
 
@@ -29,6 +30,12 @@ const TICK: Duration = Duration::from_secs(1);
 const TICK_MIN: Duration = Duration::from_millis(50);
 /// Flush earlier when the head holds this much.
 const FLUSH_BYTES: usize = 64 << 20;
+/// How long after another receiver's deletion we may still show what it hides.
+const DELETIONS_EVERY: Duration = Duration::from_secs(3);
+/// Between two looks whether the lease is still ours.
+const REWRITE_SPAN: Duration = Duration::from_secs(10);
+/// More deletions than this while we merge: the next time, then.
+const MERGE_TRIES: usize = 3;
 /// Batches stay this long after they were flushed, for readers with an older snapshot and for replicas.
 const BATCH_BUCKETS_KEPT: i32 = 1;
 /// Blocks stay this long after they were seen to be superseded: whoever has an older snapshot may not have looked yet.
@@ -172,6 +179,11 @@ pub enum HousekeepingError {
         #[source]
         source: merge::MergeError,
     },
+    #[error("delete; what is to be deleted stays hidden")]
+    Delete {
+        #[source]
+        source: DeleteError,
+    },
     #[error("drop partitions that nobody needs any more")]
     Drop {
         #[source]
@@ -185,7 +197,7 @@ impl HousekeepingError {
             Self::Ahead { .. } => Step::Ahead,
             Self::Flush { .. } => Step::Flush,
             Self::TakeOver { .. } | Self::Recover { .. } | Self::Adopt { .. } => Step::Adopt,
-            Self::Merge { .. } => Step::Merge,
+            Self::Merge { .. } | Self::Delete { .. } => Step::Merge,
             Self::Drop { .. } => Step::Drop,
         }
     }
@@ -274,6 +286,7 @@ async fn adopt_one(
     let adopting = async {
         let take_over = |source| HousekeepingError::TakeOver { source };
         forget_flushed(shared).await.map_err(take_over)?;
+        shared.learn_of_deletions().await.map_err(take_over)?;
         shared.catalogue.refresh().await.map_err(take_over)?;
         recover::read_back(&shared.db, &shared.catalogue, &shared.head, Some(id))
             .await
@@ -312,10 +325,15 @@ async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<Housekeepi
             return failures.push(HousekeepingError::Merge { source: source.into() });
         }
     };
-    let merged = [merge::windows(db, lease, now).await, merge::days(db, lease, now).await];
-    for outcome in merged {
-        let of_buckets = outcome.unwrap_or_else(|err| vec![err]);
-        failures.extend(of_buckets.into_iter().map(|source| HousekeepingError::Merge { source }));
+    let merged = merge(db, lease, now).await;
+    failures.extend(merged.into_iter().map(|source| HousekeepingError::Merge { source }));
+    if let Err(source) = delete(db, lease).await {
+        failures.push(HousekeepingError::Delete { source });
+    }
+    // What is left when the time is up is for the next time.
+    let Shared { catalogue, retention, .. } = &**shared;
+    if let Err(source) = retention::thin(db, catalogue, retention, lease, now, REWRITE_SPAN).await {
+        failures.push(HousekeepingError::Delete { source });
     }
     let mut dropped = Vec::new();
     for table in Table::ALL {
@@ -323,8 +341,8 @@ async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<Housekeepi
     }
     dropped.push(drop_flushed(db, now).await);
     dropped.push(drop_merged(shared, now).await);
-    if let Some(retention) = shared.retention {
-        dropped.push(drop_old(db, retention, now).await);
+    if let Some(days) = shared.retention.longest_days() {
+        dropped.push(drop_old(db, days, now).await);
     }
     failures.extend(
         dropped
@@ -332,6 +350,67 @@ async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<Housekeepi
             .filter_map(Result::err)
             .map(|source| HousekeepingError::Drop { source }),
     );
+}
+
+/// Merges; again, if something was deleted meanwhile.
+async fn merge(db: &PgPool, lease: Lease, now: i64) -> Vec<merge::MergeError> {
+    let mut failures = Vec::new();
+    for _ in 0..MERGE_TRIES {
+        failures.clear();
+        let deletions = match delete::Known::default().refreshed(db).await {
+            Ok(deletions) => deletions,
+            Err(err) => return vec![err.into()],
+        };
+        for outcome in [
+            merge::windows(db, lease, &deletions, now).await,
+            merge::days(db, lease, &deletions, now).await,
+        ] {
+            failures.extend(outcome.unwrap_or_else(|err| vec![err]));
+        }
+        if !failures.iter().any(|failure| matches!(failure, merge::MergeError::Deleted)) {
+            break;
+        }
+    }
+    failures
+}
+
+/// Takes what is deleted out of merged blocks, and says what is done.
+async fn delete(db: &PgPool, lease: Lease) -> Result<(), DeleteError> {
+    while !delete::rewrite::rewrite(db, lease, REWRITE_SPAN).await? {
+        if !lease.hold(db).await? {
+            return Err(DeleteError::LeaseLost);
+        }
+    }
+    Ok(delete::finish(db).await?)
+}
+
+/// Learns of deletions within seconds, and works on them; runs until the storage is closed.
+pub(super) async fn run_deletions(shared: Weak<Shared>) {
+    let mut ticks = tokio::time::interval(DELETIONS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        if let Err(err) = shared.learn_of_deletions().await {
+            debug!("learn of deletions: {err}");
+            continue;
+        }
+        if shared.head.deletions().pending.is_empty() {
+            continue;
+        }
+        let Ok(_only) = shared.housekeeping.try_lock() else { continue };
+        let deleting = async {
+            match Lease::take(&shared.db, "merge", shared.writer.writer()).await? {
+                Some(lease) => delete(&shared.db, lease).await,
+                None => Ok(()),
+            }
+        };
+        if let Err(source) = deleting.await {
+            let failure = HousekeepingError::Delete { source };
+            shared.metrics.failed(failure.step());
+            warn!("{}", service::error::chain(&failure));
+        }
+    }
 }
 
 /// Drops batch partitions of the past in which every batch is in blocks.
@@ -394,9 +473,8 @@ async fn drop_merged(shared: &Shared, now: i64) -> Result<(), sqlx::Error> {
 }
 
 /// Drops what lies before the retention.
-async fn drop_old(db: &PgPool, retention: Duration, now: i64) -> Result<(), sqlx::Error> {
-    let days = i32::try_from(retention.as_secs() / 86_400).unwrap_or(i32::MAX);
-    let oldest = Table::Block.bucket_of(now).saturating_sub(days.max(1));
+async fn drop_old(db: &PgPool, days: i32, now: i64) -> Result<(), sqlx::Error> {
+    let oldest = Table::Block.bucket_of(now).saturating_sub(days);
     for table in [Table::Block, Table::BlockWindow] {
         for bucket in partition::list(db, table).await? {
             if bucket < oldest && drop_unless_used(db, table, bucket, None).await? == Dropped::Busy

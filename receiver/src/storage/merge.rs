@@ -18,6 +18,7 @@ use super::{
     catalogue,
     codec::{CodecError, group},
     copy::CopyRows,
+    delete::{self, Hidden, Origin},
     histogram::HistogramSample,
     lease::{self, Kept, Lease},
     partition::{self, Table},
@@ -61,6 +62,8 @@ pub enum MergeError {
     },
     #[error("another receiver merges now")]
     LeaseLost,
+    #[error("something was deleted meanwhile; to be done again")]
+    Deleted,
 }
 
 /// Merges every bucket of flushes that is due at `now`, in milliseconds. One that fails does not keep the others; what is
@@ -68,6 +71,7 @@ pub enum MergeError {
 pub(super) async fn windows(
     db: &PgPool,
     lease: Lease,
+    deletions: &delete::Known,
     now: i64,
 ) -> Result<Vec<MergeError>, MergeError> {
     let merged = marks(db, "block_recent").await?;
@@ -80,7 +84,7 @@ pub(super) async fn windows(
         if merged.contains_key(&bucket) {
             continue;
         }
-        match under(db, lease, Box::pin(window(db, lease, bucket, now))).await {
+        match under(db, lease, Box::pin(window(db, lease, deletions, bucket, now))).await {
             Ok(()) => {}
             Err(MergeError::LeaseLost) => return Err(MergeError::LeaseLost),
             Err(err) => failures.push(err),
@@ -93,6 +97,7 @@ pub(super) async fn windows(
 pub(super) async fn days(
     db: &PgPool,
     lease: Lease,
+    deletions: &delete::Known,
     now: i64,
 ) -> Result<Vec<MergeError>, MergeError> {
     let merged = marks(db, "block_recent").await?;
@@ -111,7 +116,7 @@ pub(super) async fn days(
         if closed > flushed_until || final_days.contains(&day) {
             continue;
         }
-        match under(db, lease, Box::pin(self::day(db, lease, day))).await {
+        match under(db, lease, Box::pin(self::day(db, lease, deletions, day))).await {
             Ok(()) => {}
             Err(MergeError::LeaseLost) => return Err(MergeError::LeaseLost),
             Err(err) => failures.push(err),
@@ -137,7 +142,14 @@ pub(super) async fn marks(db: &PgPool, source: &str) -> Result<BTreeMap<i32, i64
 }
 
 /// Merges one bucket of flushes.
-async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), MergeError> {
+async fn window(
+    db: &PgPool,
+    lease: Lease,
+    deletions: &delete::Known,
+    bucket: i32,
+    now: i64,
+) -> Result<(), MergeError> {
+    // After the deletions were read: a job's number says which of them it knew.
     let job = catalogue::claim(db, "job", 1).await?.start;
     let mut reading = db::work(db).await?;
     let mut writing = db::work(db).await?;
@@ -173,7 +185,8 @@ async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), 
                  FROM STDIN (FORMAT binary)",
             )
             .await?;
-        match write_packs(&mut copy, &mut source, |ts| days.of(ts), job).await {
+        let hidden = |rank: Rank| Hidden::of(&deletions.pending, Origin::of_rank(rank));
+        match write_packs(&mut copy, &mut source, hidden, |ts| days.of(ts), job).await {
             Ok(done) => written = done,
             Err(err) => {
                 copy.abort("the merge failed").await?;
@@ -182,7 +195,7 @@ async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), 
         }
         copy.finish().await?;
     }
-    commit(transaction, lease, "block_recent", bucket, job).await?;
+    commit(transaction, lease, deletions, "block_recent", bucket, job).await?;
     debug!(
         bucket,
         job,
@@ -194,7 +207,12 @@ async fn window(db: &PgPool, lease: Lease, bucket: i32, now: i64) -> Result<(), 
 }
 
 /// Makes one day final.
-async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
+async fn day(
+    db: &PgPool,
+    lease: Lease,
+    deletions: &delete::Known,
+    day: i32,
+) -> Result<(), MergeError> {
     // Jobs are numbered in the order of their commits: only the holder of the lease commits any.
     let upto: Option<i64> =
         sqlx::query_scalar("SELECT max(job) FROM watchpost.block_window WHERE bucket = $1")
@@ -223,7 +241,8 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
          FROM STDIN (FORMAT binary, FREEZE)"
     );
     let mut copy = transaction.copy_in_raw(&statement).await?;
-    let written = match write_packs(&mut copy, &mut source, |_| day, job).await {
+    let hidden = |job: Rank| Hidden::of(&deletions.pending, Origin::Merged { job });
+    let written = match write_packs(&mut copy, &mut source, hidden, |_| day, job).await {
         Ok(written) => written,
         Err(err) => {
             copy.abort("the merge failed").await?;
@@ -232,7 +251,7 @@ async fn day(db: &PgPool, lease: Lease, day: i32) -> Result<(), MergeError> {
     };
     copy.finish().await?;
     attach(&mut transaction, day).await?;
-    commit(transaction, lease, "block_window", day, upto).await?;
+    commit(transaction, lease, deletions, "block_window", day, upto).await?;
     info!(
         day,
         blocks = written.blocks,
@@ -271,6 +290,7 @@ async fn attach(transaction: &mut PgConnection, day: i32) -> Result<(), sqlx::Er
 async fn commit(
     mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
     lease: Lease,
+    deletions: &delete::Known,
     source: &str,
     bucket: i32,
     upto: i64,
@@ -286,6 +306,9 @@ async fn commit(
     .await?;
     if !lease.hold(&mut *transaction).await? {
         return Err(MergeError::LeaseLost);
+    }
+    if delete::is_news(&mut transaction, deletions.newest).await? {
+        return Err(MergeError::Deleted);
     }
     Ok(transaction.commit().await?)
 }
@@ -319,6 +342,7 @@ struct Written {
 async fn write_packs(
     copy: &mut PgCopyIn<&mut PgConnection>,
     source: &mut (impl futures_util::Stream<Item = Result<sqlx::postgres::PgRow, sqlx::Error>> + Unpin),
+    hidden_of: impl Fn(Rank) -> Hidden,
     day_of: impl Fn(i64) -> i32,
     job: i64,
 ) -> Result<Written, MergeError> {
@@ -338,7 +362,7 @@ async fn write_packs(
         }
         let rank: i64 = row.try_get("rank")?;
         writer
-            .add(rank, row.try_get("body")?)
+            .add(rank, &hidden_of(rank), row.try_get("body")?)
             .map_err(|source| MergeError::Block { pack, source })?;
     }
     writer.write_all();
@@ -485,7 +509,7 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
     }
 
     /// Takes the samples of one row of the present pack.
-    fn add(&mut self, rank: Rank, body: &[u8]) -> Result<(), CodecError> {
+    fn add(&mut self, rank: Rank, hidden: &Hidden, body: &[u8]) -> Result<(), CodecError> {
         let row = self.ranks.len() as u32;
         self.ranks.push(rank);
         let (samples, histograms) = (&mut self.samples, &mut self.histograms);
@@ -495,17 +519,21 @@ impl<F: Fn(i64) -> i32> PackWriter<F> {
             &mut self.scratch,
             |_| true,
             |series, times, values| {
-                n_floats += times.len();
-                samples.entry(series).or_default().extend(
-                    times
-                        .iter()
-                        .zip(values)
-                        .map(|(ts, value)| (Sample { ts: *ts, value: *value }, row)),
-                );
+                hidden.visible(series, times, |visible| {
+                    n_floats += visible.len();
+                    samples.entry(series).or_default().extend(
+                        times[visible.clone()]
+                            .iter()
+                            .zip(&values[visible])
+                            .map(|(ts, value)| (Sample { ts: *ts, value: *value }, row)),
+                    );
+                });
             },
             |series, sample| {
-                weight += sample.weight();
-                histograms.entry(series).or_default().push((sample, row));
+                if !hidden.hides(series, sample.ts) {
+                    weight += sample.weight();
+                    histograms.entry(series).or_default().push((sample, row));
+                }
             },
         )?;
         self.weight += n_floats + weight;
@@ -637,7 +665,7 @@ mod tests {
             let samples: Vec<Sample> =
                 times.iter().map(|ts| Sample { ts: *ts, value: *rank as f64 }).collect();
             let encoded = encoder.encode(std::iter::once((SeriesId(1), &samples[..])));
-            writer.add(*rank, &encoded.body).unwrap();
+            writer.add(*rank, &Hidden::default(), &encoded.body).unwrap();
             held = held.max(writer.weight);
         }
         writer.write_all();

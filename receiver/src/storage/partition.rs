@@ -46,7 +46,9 @@ impl Table {
 
     /// The bucket of a time in milliseconds since the Unix epoch.
     pub fn bucket_of(self, ts: i64) -> i32 {
-        ts.div_euclid(self.bucket_seconds() * 1000) as i32
+        let bucket = ts.div_euclid(self.bucket_seconds() * 1000);
+        // "From ever on" has no bucket of its own.
+        bucket.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
     }
 }
 

@@ -23,8 +23,10 @@ use super::{
     block,
     catalogue::Catalogue,
     codec::group,
+    delete::{Deletion, Hidden, Origin},
     head::{Head, Run},
     histogram::{self, HistogramSample},
+    partition::Table,
     writer::Writer,
 };
 use crate::model::{PackId, Sample, SeriesId};
@@ -99,6 +101,7 @@ pub(super) fn stream(places: Places<'_>, series: &[SeriesId], from: i64, to: i64
         return PackStream(packs);
     }
     let range = Range { from, to };
+    let deletions = places.head.deletions().pending;
     // Before the database is looked at: see above.
     let runs: Vec<Arc<Run>> =
         places.head.runs().into_iter().filter(|run| range.meets(run.t_min, run.t_max)).collect();
@@ -112,7 +115,9 @@ pub(super) fn stream(places: Places<'_>, series: &[SeriesId], from: i64, to: i64
         }
     });
     tokio::task::spawn_blocking(move || {
-        let mut decoder = Decoder { runs, range, scratch: group::Scratch::default() };
+        let hidden = runs.iter().map(|run| run.hidden(&deletions)).collect();
+        let mut decoder =
+            Decoder { runs, hidden, deletions, range, scratch: group::Scratch::default() };
         if let Err(err) = decoder.run(&plan, rows, &decoded) {
             let _ = decoded.blocking_send(Err(err));
         }
@@ -153,8 +158,10 @@ async fn fetch(
     // that the plan does not have, and marks as superseded what it has.
     let mut snapshot = db.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut rows = sqlx::query(
-        "SELECT pack, age, ord, ord2, 0 AS writer, t_min, t_max, body FROM watchpost.live_block
+        "SELECT pack, age, ord, ord2, writer, t_min, t_max, body FROM watchpost.live_block
           WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
+            -- The partition of a day has samples of that day, and strays from before it.
+            AND (age = 2 OR bucket >= $6)
          UNION ALL
          SELECT $5, 3, b.bucket, b.seq, b.writer, b.t_min, b.t_max, b.body
            FROM watchpost.writer w JOIN watchpost.batch b ON b.writer = w.id AND b.seq > w.flushed_seq
@@ -166,6 +173,7 @@ async fn fetch(
     .bind(range.to)
     .bind(writer.id)
     .bind(BATCHES)
+    .bind(Table::Block.bucket_of(range.from))
     .fetch(&mut *snapshot);
     let mut next = Fetched { pack: BATCHES, rows: Vec::new() };
     while let Some(row) = rows.try_next().await? {
@@ -196,6 +204,9 @@ impl Range {
 
 struct Decoder {
     runs: Vec<Arc<Run>>,
+    /// Of each run, what is deleted.
+    hidden: Vec<Hidden>,
+    deletions: Arc<Vec<Arc<Deletion>>>,
     range: Range,
     scratch: group::Scratch,
 }
@@ -238,7 +249,9 @@ impl Decoder {
             }
             let batch = Batch::open(Bytes::from(row.try_get::<Vec<u8>, _>("body")?))?;
             let (t_min, t_max) = (row.try_get("t_min")?, row.try_get("t_max")?);
-            self.runs.push(Arc::new(Run { writer, seq, t_min, t_max, batch }));
+            let run = Run { writer, seq, t_min, t_max, batch };
+            self.hidden.push(run.hidden(&self.deletions));
+            self.runs.push(Arc::new(run));
         }
         Ok(())
     }
@@ -253,19 +266,22 @@ impl Decoder {
         let mut of_histograms: Vec<(usize, HistogramSample)> = Vec::new();
         let range = self.range;
         let place = |id: SeriesId| wanted.binary_search(&id).ok();
-        let mut add = |id: SeriesId, times: &[i64], values: &[f64]| {
+        let mut add = |hidden: &Hidden, id: SeriesId, times: &[i64], values: &[f64]| {
             let within = range.of(times);
             if let Some(at) = place(id) {
                 let (times, values) = (&times[within.clone()], &values[within]);
-                let samples = times.iter().zip(values);
-                found[at]
-                    .samples
-                    .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
+                hidden.visible(id, times, |visible| {
+                    let samples = times[visible.clone()].iter().zip(&values[visible]);
+                    found[at]
+                        .samples
+                        .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
+                });
             }
         };
-        let mut add_histogram = |id: SeriesId, sample: HistogramSample| {
+        let mut add_histogram = |hidden: &Hidden, id: SeriesId, sample: HistogramSample| {
             if let Some(at) = place(id)
                 && (range.from..=range.to).contains(&sample.ts)
+                && !hidden.hides(id, sample.ts)
             {
                 of_histograms.push((at, sample));
             }
@@ -273,22 +289,22 @@ impl Decoder {
         let all = wanted.len() == block::PACK_SERIES_MAX;
         let is_wanted = |id: SeriesId| all || place(id).is_some();
         for row in rows {
+            let hidden = Hidden::of(&self.deletions, Origin::of_block(row)?);
             block::read_all(
                 row.try_get("body")?,
                 &mut self.scratch,
                 is_wanted,
-                &mut add,
-                &mut add_histogram,
+                |id, times, values| add(&hidden, id, times, values),
+                |id, sample| add_histogram(&hidden, id, sample),
             )?;
         }
-        for run in &self.runs {
-            let batch = &run.batch;
-            batch.read_with_histograms(
+        for (run, hidden) in self.runs.iter().zip(&self.hidden) {
+            run.batch.read_with_histograms(
                 pack,
                 &mut self.scratch,
                 is_wanted,
-                &mut add,
-                &mut add_histogram,
+                |id, times, values| add(hidden, id, times, values),
+                |id, sample| add_histogram(hidden, id, sample),
             )?;
         }
         for (at, sample) in of_histograms {

@@ -1,9 +1,11 @@
 //! The receiver against a real PostgreSQL: each test has a database of its own (`receiver::db::testing`).
 //! Live updates and the console need none.
 
+mod backup;
 mod console_assets;
 mod console_browser;
 mod console_tokens;
+mod deletion;
 mod harness;
 mod histograms;
 mod histograms_sql;
@@ -11,6 +13,7 @@ mod live;
 mod live_socket;
 mod live_store;
 mod managed;
+mod people;
 mod query_source;
 mod sql;
 mod write;

@@ -58,7 +58,10 @@ impl Simulated {
         let options = Options {
             database_url: url.to_owned(),
             host: "simulated".to_owned(),
-            retention: retention_days.map(|days| Duration::from_secs(days * 86_400)),
+            retention: receiver::storage::retention::Retention {
+                all: retention_days.map(|days| Duration::from_secs(days * 86_400)),
+                rules: Vec::new(),
+            },
             flush_every: Duration::from_secs(86_400),
             clock: Clock::Manual(Arc::clone(clock)),
         };

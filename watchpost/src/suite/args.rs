@@ -41,6 +41,17 @@ pub struct Args {
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
     #[arg(long = "storage.retention", value_name = "DURATION", help_heading = "Storage")]
     pub retention: Option<Span>,
+    /// How long the series of a selector are kept, shorter or longer than others: `{job="debug"}=7d`; repeatable, the
+    /// first that selects a series decides
+    #[arg(
+        long = "storage.retention-for",
+        value_name = "SELECTOR=DURATION",
+        help_heading = "Storage"
+    )]
+    pub retention_for: Vec<receiver::storage::retention::Rule>,
+    /// Serve /api/v1/admin, by which series can be deleted
+    #[arg(long = "web.enable-admin-api", help_heading = "Web")]
+    pub admin_api: bool,
     /// Where the programs postgres and initdb lie, if they are not found
     #[arg(long = "postgres.bin-dir", value_name = "FOLDER", help_heading = "Storage")]
     pub postgres_bin_dir: Option<PathBuf>,

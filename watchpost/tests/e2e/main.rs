@@ -14,3 +14,4 @@ mod all_in_one;
 mod console;
 mod live;
 mod remote_write;
+mod storage;
