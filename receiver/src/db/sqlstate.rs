@@ -13,6 +13,10 @@ pub enum Outlook {
 
 /// `partition of relation not found for row`: the partition manager is late.
 pub const NO_PARTITION: &str = "23514";
+/// A unique index has the key already.
+pub const UNIQUE_VIOLATION: &str = "23505";
+/// Two transactions waited for each other, and this one was chosen to give up.
+pub const DEADLOCK: &str = "40P01";
 /// A table or index of that name is there already.
 pub const DUPLICATE_TABLE: &str = "42P07";
 /// There is no such table.

@@ -468,3 +468,57 @@ async fn queries_see_them_in_head_and_blocks() {
         assert_eq!(found.len(), expected.len(), "{place}");
     }
 }
+
+/// Deleting one series rewrites the block that others share with it: their histograms stay.
+#[tokio::test]
+async fn a_deletion_takes_what_it_names_and_nothing_else() {
+    let test = TestReceiver::open().await;
+    let start = now() / 86_400_000 * 86_400_000 - 86_400_000;
+    let times: Vec<i64> = (0..30).map(|i| start + i * 15_000).collect();
+    let floats: Vec<(i64, f64)> = times.iter().map(|ts| (*ts, 1.0)).collect();
+    let histograms = || times.iter().zip(1..).map(|(ts, i)| latency(*ts, i)).collect();
+    let written = test
+        .write(vec![
+            series(&[("__name__", "shared"), ("kind", "floats")], &floats),
+            with(&[("__name__", "shared"), ("kind", "kept")], histograms()),
+            with(&[("__name__", "shared"), ("kind", "gone")], histograms()),
+        ])
+        .await;
+    assert_eq!(written, (StatusCode::NO_CONTENT, String::new()));
+    let counts = async || {
+        let reader = test.receiver.storage().reader();
+        let ids = reader.select(&[promql::model::Matcher::equal("__name__", "shared")], 10);
+        let read = reader.read(&ids, i64::MIN, i64::MAX).await.unwrap();
+        let sql: i64 = sqlx::query_scalar("SELECT count(*) FROM watchpost.histograms('shared')")
+            .fetch_one(&test.db)
+            .await
+            .unwrap();
+        let mut counts: Vec<usize> =
+            read.iter().map(|series| series.samples.len() + series.histograms.len()).collect();
+        counts.push(usize::try_from(sql).unwrap());
+        counts
+    };
+    for days in [None, Some(0), Some(2), Some(3)] {
+        if let Some(days) = days {
+            flush_all(&test, now() + days * 86_400_000).await;
+        }
+        assert_eq!(counts().await, [30, 30, 30, 60], "after {days:?} days");
+    }
+    let half = start + 15 * 15_000;
+    let delete = async |kind: &str, from: i64| {
+        let selector = format!("shared{{kind=\"{kind}\"}}");
+        let request =
+            receiver::storage::delete::Request::new(vec![selector], from, i64::MAX).unwrap();
+        test.receiver.storage().delete(&request).await.unwrap();
+    };
+    delete("gone", half).await;
+    assert_eq!(counts().await, [30, 30, 15, 45], "hidden");
+    delete("floats", i64::MIN).await;
+    for round in 0..3 {
+        flush_all(&test, now() + (4 + round) * 86_400_000).await;
+        assert_eq!(counts().await, [0, 30, 15, 45], "rewritten, round {round}");
+    }
+    let pending = "SELECT count(*) FROM watchpost.deletion WHERE done_at IS NULL";
+    let pending: i64 = sqlx::query_scalar(pending).fetch_one(&test.db).await.unwrap();
+    assert_eq!(pending, 0);
+}

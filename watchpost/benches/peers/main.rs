@@ -151,6 +151,7 @@ async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Resul
             Some(db) => engine::wal(db).await?,
             None => 0,
         };
+        let empty = running.disk();
         let (before, own_before) = (running.usage(), running.own_usage());
         let sent = load::send(&running.write_url(), &requests).await?;
         let (after, own_after) = (running.usage(), running.own_usage());
@@ -169,7 +170,7 @@ async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Resul
             sent.ack(0.5).as_secs_f64() * 1e3,
             sent.ack(0.99).as_secs_f64() * 1e3,
             after.memory as f64 / 1e6,
-            running.disk() as f64 / samples,
+            running.disk().saturating_sub(empty) as f64 / samples,
             sent.retried,
         );
         if let Some(db) = db {

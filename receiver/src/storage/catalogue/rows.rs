@@ -11,14 +11,16 @@ use promql::model::{Labels, METRIC_NAME};
 use serde::{
     Deserialize,
     de::{DeserializeSeed, Deserializer, MapAccess, Visitor},
+    ser::Serializer,
 };
-use sqlx::{PgPool, Row, types::Json};
+use sqlx::{PgPool, Row, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
 use super::{Identity, Index, packs::Packs};
 use crate::{
+    db::sqlstate,
     model::{MetricId, PackId, SeriesId},
-    storage::copy::{self, CopyReader},
+    storage::copy::{self, CopyReader, CopyRows},
 };
 
 /// How many numbers one claim takes: few round trips under churn, few numbers lost at a restart.
@@ -194,59 +196,27 @@ async fn create_chunk<'a>(
     wanted: &[(Identity, &'a Labels)],
     created: &mut Vec<Created<'a>>,
 ) -> Result<(), sqlx::Error> {
-    let mut ids = Vec::with_capacity(wanted.len());
-    let mut metric_ids = Vec::with_capacity(wanted.len());
-    let mut packs = Vec::with_capacity(wanted.len());
-    let mut identities = Vec::with_capacity(wanted.len());
-    let mut documents = Vec::with_capacity(wanted.len());
+    let mut rows = Vec::with_capacity(wanted.len());
     for (identity, labels) in wanted {
         if claims.series.is_empty() {
             claims.series = claim(db, "series", SERIES_CLAIM).await?;
         }
-        ids.push(claims.series.next().expect("claimed above"));
         let metric = metrics[labels.metric_name()];
-        metric_ids.push(metric);
-        packs.push(claims.packs.place(db, MetricId(metric)).await?.0);
-        identities.push(identity.uuid());
-        let document: BTreeMap<&str, &str> = labels
-            .iter()
-            .filter(|l| &*l.name != METRIC_NAME)
-            .map(|l| (&*l.name, &*l.value))
-            .collect();
-        documents.push(Json(document));
+        rows.push(NewRow {
+            series: claims.series.next().expect("claimed above"),
+            metric,
+            pack: claims.packs.place(db, MetricId(metric)).await?.0,
+            identity: identity.uuid(),
+            labels: document(labels),
+        });
     }
-    let inserted = sqlx::query(
-        "INSERT INTO watchpost.series (id, metric_id, pack, identity, labels)
-         SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[], $4::uuid[], $5::jsonb[])
-                    AS new (id, metric_id, pack, identity, labels)
-          -- In one order everywhere, or two receivers could wait for each other.
-          ORDER BY identity
-         ON CONFLICT ON CONSTRAINT series_identity_key DO NOTHING
-         RETURNING id, pack, identity",
-    )
-    .bind(&ids)
-    .bind(&metric_ids)
-    .bind(&packs)
-    .bind(&identities)
-    .bind(&documents)
-    .fetch_all(db)
-    .await?;
-    let mut numbers: HashMap<Uuid, (i64, i32)> = HashMap::with_capacity(wanted.len());
-    for row in inserted {
-        numbers.insert(row.try_get("identity")?, (row.try_get("id")?, row.try_get("pack")?));
-    }
-    if numbers.len() < wanted.len() {
-        let others: Vec<Uuid> =
-            identities.iter().filter(|uuid| !numbers.contains_key(uuid)).copied().collect();
-        let rows =
-            sqlx::query("SELECT id, pack, identity FROM watchpost.series WHERE identity = ANY($1)")
-                .bind(&others)
-                .fetch_all(db)
-                .await?;
-        for row in rows {
-            numbers.insert(row.try_get("identity")?, (row.try_get("id")?, row.try_get("pack")?));
-        }
-    }
+    // In one order everywhere, or two receivers could wait for each other.
+    rows.sort_unstable_by_key(|row| row.identity);
+    let numbers: HashMap<Uuid, (i64, i32)> = if copy_rows(db, &rows).await? {
+        rows.iter().map(|row| (row.identity, (row.series, row.pack))).collect()
+    } else {
+        insert_rows(db, &rows).await?
+    };
     for (identity, labels) in wanted {
         let (series, pack) = numbers.get(&identity.uuid()).ok_or(sqlx::Error::RowNotFound)?;
         created.push(Created {
@@ -258,6 +228,111 @@ async fn create_chunk<'a>(
         });
     }
     Ok(())
+}
+
+/// A series that is to be created.
+struct NewRow {
+    series: i64,
+    metric: i32,
+    pack: i32,
+    identity: Uuid,
+    /// Text of a JSON object.
+    labels: Vec<u8>,
+}
+
+/// The labels but the metric's name, as JSON.
+fn document(labels: &Labels) -> Vec<u8> {
+    let mut text = Vec::with_capacity(256);
+    let others = labels.iter().filter(|label| &*label.name != METRIC_NAME);
+    serde_json::Serializer::new(&mut text)
+        .collect_map(others.map(|label| (&*label.name, &*label.value)))
+        .expect("strings become JSON, and memory takes it");
+    text
+}
+
+/// Creates series that nobody else creates now, as it nearly always is, in the cheapest way. `false`: somebody did, and
+/// nothing was created.
+async fn copy_rows(db: &PgPool, rows: &[NewRow]) -> Result<bool, sqlx::Error> {
+    let mut connection = db.acquire().await?;
+    let mut copy = connection
+        .copy_in_raw(
+            "COPY watchpost.series (id, metric_id, pack, identity, labels) FROM STDIN (FORMAT binary)",
+        )
+        .await?;
+    let mut bytes = CopyRows::default();
+    let mut jsonb = Vec::new();
+    for row in rows {
+        // `jsonb` is received as a version number and its text.
+        jsonb.clear();
+        jsonb.push(1);
+        jsonb.extend_from_slice(&row.labels);
+        bytes
+            .row(5)
+            .bigint(row.series)
+            .int(row.metric)
+            .int(row.pack)
+            .bytes(row.identity.as_bytes())
+            .bytes(&jsonb);
+    }
+    copy.send(&CopyRows::HEADER[..]).await?;
+    copy.send(bytes.take()).await?;
+    copy.send(&CopyRows::TRAILER[..]).await?;
+    match copy.finish().await {
+        Ok(_) => Ok(true),
+        Err(err) if is_met(&err) => Ok(false),
+        Err(err) => Err(err),
+    }
+}
+
+/// Whether somebody else created a series at the same time: found out by the index, or by waiting for each other.
+fn is_met(err: &sqlx::Error) -> bool {
+    let code = sqlstate::code(err);
+    matches!(code.as_deref(), Some(sqlstate::UNIQUE_VIOLATION | sqlstate::DEADLOCK))
+}
+
+/// Creates series of which others may create some. Gives the numbers and packs of all.
+async fn insert_rows(
+    db: &PgPool,
+    rows: &[NewRow],
+) -> Result<HashMap<Uuid, (i64, i32)>, sqlx::Error> {
+    let texts: Vec<&str> = rows
+        .iter()
+        .map(|row| str::from_utf8(&row.labels).map_err(decode))
+        .collect::<Result<_, _>>()?;
+    let inserted = sqlx::query(
+        "INSERT INTO watchpost.series (id, metric_id, pack, identity, labels)
+         SELECT id, metric_id, pack, identity, labels::jsonb
+           FROM unnest($1::bigint[], $2::int[], $3::int[], $4::uuid[], $5::text[])
+             AS new (id, metric_id, pack, identity, labels)
+          ORDER BY identity
+         ON CONFLICT ON CONSTRAINT series_identity_key DO NOTHING
+         RETURNING id, pack, identity",
+    )
+    .bind(rows.iter().map(|row| row.series).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.metric).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.pack).collect::<Vec<_>>())
+    .bind(rows.iter().map(|row| row.identity).collect::<Vec<_>>())
+    .bind(&texts)
+    .fetch_all(db)
+    .await?;
+    let mut numbers = numbers_of(&inserted)?;
+    let others: Vec<Uuid> =
+        rows.iter().map(|row| row.identity).filter(|uuid| !numbers.contains_key(uuid)).collect();
+    if !others.is_empty() {
+        let found =
+            sqlx::query("SELECT id, pack, identity FROM watchpost.series WHERE identity = ANY($1)")
+                .bind(&others)
+                .fetch_all(db)
+                .await?;
+        numbers.extend(numbers_of(&found)?);
+    }
+    Ok(numbers)
+}
+
+fn numbers_of(rows: &[PgRow]) -> Result<HashMap<Uuid, (i64, i32)>, sqlx::Error> {
+    rows.iter()
+        .map(|row| Ok((row.try_get("identity")?, (row.try_get("id")?, row.try_get("pack")?))))
+        .collect()
 }
 
 /// The numbers of metric names, creating those that are new.
