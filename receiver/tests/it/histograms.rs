@@ -481,7 +481,7 @@ async fn a_deletion_takes_what_it_names_and_nothing_else() {
         .write(vec![
             series(&[("__name__", "shared"), ("kind", "floats")], &floats),
             with(&[("__name__", "shared"), ("kind", "kept")], histograms()),
-            with(&[("__name__", "shared"), ("kind", "gone")], histograms()),
+            with(&[("__name__", "shared"), ("kind", "taken")], histograms()),
         ])
         .await;
     assert_eq!(written, (StatusCode::NO_CONTENT, String::new()));
@@ -511,7 +511,7 @@ async fn a_deletion_takes_what_it_names_and_nothing_else() {
             receiver::storage::delete::Request::new(vec![selector], from, i64::MAX).unwrap();
         test.receiver.storage().delete(&request).await.unwrap();
     };
-    delete("gone", half).await;
+    delete("taken", half).await;
     assert_eq!(counts().await, [30, 30, 15, 45], "hidden");
     delete("floats", i64::MIN).await;
     for round in 0..3 {
