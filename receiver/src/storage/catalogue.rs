@@ -11,9 +11,12 @@ mod index;
 mod packs;
 mod rows;
 
-use std::sync::{
-    Arc, RwLock, RwLockReadGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use promql::model::{Labels, Matcher};
@@ -49,8 +52,8 @@ pub struct Unknown {
 pub struct Catalogue {
     db: PgPool,
     index: RwLock<Index>,
-    /// One creator at a time: concurrent requests often bring the same new series.
-    creation: tokio::sync::Mutex<rows::Claims>,
+    /// Numbers for new series: one request takes some at a time.
+    claims: tokio::sync::Mutex<rows::Claims>,
     generation: AtomicU64,
     /// What others created before this time of the database is in the index, but for what was being committed.
     seen_until: tokio::sync::Mutex<String>,
@@ -66,7 +69,7 @@ impl Catalogue {
             db,
             seen_until: tokio::sync::Mutex::new(seen_until),
             index: RwLock::new(index),
-            creation: tokio::sync::Mutex::default(),
+            claims: tokio::sync::Mutex::default(),
             generation: AtomicU64::new(1),
             descriptions: tokio::sync::Mutex::default(),
         })
@@ -113,17 +116,14 @@ impl Catalogue {
             identities.iter().any(|identity| index.by_identity(*identity).is_none())
         };
         if missing {
-            let mut claims = self.creation.lock().await;
-            let created: Vec<(Identity, &Labels)> = {
-                let index = self.index();
-                identities
-                    .iter()
-                    .zip(&unknown)
-                    .filter(|(identity, _)| index.by_identity(**identity).is_none())
-                    .map(|(identity, series)| (*identity, &series.labels))
-                    .collect()
+            let placed = {
+                let mut claims = self.claims.lock().await;
+                let (missing, metrics) = self.missing(&identities, &unknown);
+                rows::place(&self.db, &mut claims, missing, metrics).await?
             };
-            let rows = rows::create(&self.db, &mut claims, created).await?;
+            // Not under the lock: requests that bring different series, as those of one sender do, need not wait for each
+            // other, and of two that bring the same ones the database tells who was first.
+            let rows = rows::create(&self.db, placed).await?;
             let mut index = self.index.write().expect("no holder panics");
             for row in rows {
                 let labels = row.labels.iter().map(|label| (&*label.name, &*label.value));
@@ -144,6 +144,24 @@ impl Catalogue {
         Ok(known)
     }
 
+    /// The series among these that the index does not know, and the numbers of their metrics as far as it does.
+    fn missing<'a>(
+        &self,
+        identities: &[Identity],
+        unknown: &'a [Unknown],
+    ) -> (Vec<(Identity, &'a Labels)>, HashMap<&'a str, i32>) {
+        let index = self.index();
+        let missing: Vec<(Identity, &Labels)> = identities
+            .iter()
+            .zip(unknown)
+            .filter(|(identity, _)| index.by_identity(**identity).is_none())
+            .map(|(identity, series)| (*identity, &series.labels))
+            .collect();
+        let names = missing.iter().map(|(_, labels)| labels.metric_name());
+        let metrics = names.filter_map(|name| Some((name, index.metric(name)?.0))).collect();
+        (missing, metrics)
+    }
+
     /// Keeps what exporters say about their metrics; the last word wins.
     pub async fn describe(&self, descriptions: Vec<Description>) -> Result<(), sqlx::Error> {
         let mut written = self.descriptions.lock().await;
@@ -151,7 +169,7 @@ impl Catalogue {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut claims = self.creation.lock().await;
+        let mut claims = self.claims.lock().await;
         description::write(&self.db, &mut claims, &changed).await?;
         written.remember(changed);
         Ok(())

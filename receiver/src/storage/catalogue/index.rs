@@ -47,8 +47,8 @@ pub struct Index {
 struct ById(Vec<Option<Box<[u32; PAGE]>>>);
 
 const PAGE: usize = 4096;
-/// Numbers start at 1, and no database holds as many series as this.
-const ID_MAX: i64 = 1 << 36;
+/// Numbers start at 1, and no database has ever held as many series as this.
+const ID_MAX: i64 = 1 << 32;
 const NOWHERE: u32 = u32::MAX;
 
 impl ById {

@@ -171,33 +171,32 @@ pub(super) async fn created_since(
     Ok((now, found))
 }
 
-/// Creates series, or adopts those that another receiver created meanwhile.
-pub(super) async fn create<'a>(
+/// Series with numbers of their own, to be created.
+pub(super) struct Placed<'a> {
+    rows: Vec<NewRow>,
+    wanted: Vec<(Identity, &'a Labels)>,
+    metrics: HashMap<&'a str, i32>,
+}
+
+/// Gives numbers and packs to series that are to be created. `known` tells the numbers of metrics that need not be asked
+/// for.
+pub(super) async fn place<'a>(
     db: &PgPool,
     claims: &mut Claims,
     mut wanted: Vec<(Identity, &'a Labels)>,
-) -> Result<Vec<Created<'a>>, sqlx::Error> {
+    mut metrics: HashMap<&'a str, i32>,
+) -> Result<Placed<'a>, sqlx::Error> {
     // Numbers follow the order of labels, so that series that look alike lie side by side and compress well.
     wanted.sort_by(|a, b| a.1.cmp(b.1));
     wanted.dedup_by_key(|(identity, _)| *identity);
-    let metrics =
-        metric_ids(db, claims, wanted.iter().map(|(_, labels)| labels.metric_name())).await?;
-    let mut created = Vec::with_capacity(wanted.len());
-    for chunk in wanted.chunks(CREATE_MAX) {
-        create_chunk(db, claims, &metrics, chunk, &mut created).await?;
+    let names = wanted.iter().map(|(_, labels)| labels.metric_name());
+    let unknown: Vec<&'a str> = names.filter(|name| !metrics.contains_key(name)).collect();
+    if !unknown.is_empty() {
+        let found = metric_ids(db, claims, unknown.iter().copied()).await?;
+        metrics.extend(unknown.into_iter().map(|name| (name, found[name])));
     }
-    Ok(created)
-}
-
-async fn create_chunk<'a>(
-    db: &PgPool,
-    claims: &mut Claims,
-    metrics: &HashMap<String, i32>,
-    wanted: &[(Identity, &'a Labels)],
-    created: &mut Vec<Created<'a>>,
-) -> Result<(), sqlx::Error> {
     let mut rows = Vec::with_capacity(wanted.len());
-    for (identity, labels) in wanted {
+    for (identity, labels) in &wanted {
         if claims.series.is_empty() {
             claims.series = claim(db, "series", SERIES_CLAIM).await?;
         }
@@ -212,22 +211,33 @@ async fn create_chunk<'a>(
     }
     // In one order everywhere, or two receivers could wait for each other.
     rows.sort_unstable_by_key(|row| row.identity);
-    let numbers: HashMap<Uuid, (i64, i32)> = if copy_rows(db, &rows).await? {
-        rows.iter().map(|row| (row.identity, (row.series, row.pack))).collect()
-    } else {
-        insert_rows(db, &rows).await?
-    };
-    for (identity, labels) in wanted {
+    Ok(Placed { rows, wanted, metrics })
+}
+
+/// Creates series, or adopts those that somebody else created meanwhile.
+pub(super) async fn create<'a>(
+    db: &PgPool,
+    placed: Placed<'a>,
+) -> Result<Vec<Created<'a>>, sqlx::Error> {
+    let mut numbers: HashMap<Uuid, (i64, i32)> = HashMap::with_capacity(placed.rows.len());
+    for rows in placed.rows.chunks(CREATE_MAX) {
+        if copy_rows(db, rows).await? {
+            numbers.extend(rows.iter().map(|row| (row.identity, (row.series, row.pack))));
+        } else {
+            numbers.extend(insert_rows(db, rows).await?);
+        }
+    }
+    let created = |(identity, labels): (Identity, &'a Labels)| {
         let (series, pack) = numbers.get(&identity.uuid()).ok_or(sqlx::Error::RowNotFound)?;
-        created.push(Created {
-            identity: *identity,
-            metric: MetricId(metrics[labels.metric_name()]),
+        Ok(Created {
+            identity,
+            metric: MetricId(placed.metrics[labels.metric_name()]),
             pack: PackId(*pack),
             series: SeriesId(*series),
             labels,
-        });
-    }
-    Ok(())
+        })
+    };
+    placed.wanted.into_iter().map(created).collect()
 }
 
 /// A series that is to be created.

@@ -61,7 +61,7 @@ impl Merged {
 /// integers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    /// Pack, then position: the order of the batch, but for series whose numbers do not follow their positions.
+    /// Pack, then series: the order of the batch. The catalogue takes no series whose number has more than 32 bits.
     place: u64,
     /// Request, then sample: the order of arrival.
     arrival: u64,
@@ -69,9 +69,9 @@ struct Key {
 
 impl Key {
     fn new(incoming: &Incoming, request: usize, at: usize) -> Self {
-        let (pack, position) = (incoming.known.pack.0 as u32, incoming.known.position.0);
+        let (pack, series) = (incoming.known.pack.0 as u32, incoming.known.series.0 as u32);
         Self {
-            place: u64::from(pack) << 32 | u64::from(position),
+            place: u64::from(pack) << 32 | u64::from(series),
             arrival: (request as u64) << 32 | at as u64,
         }
     }
@@ -155,10 +155,6 @@ pub(super) fn merge(
     drop(latest);
     if !late.is_empty() {
         leave_out_what_head_has(&mut merged, &late, head, &mut appended);
-    }
-    // Positions follow numbers unless another receiver created the series.
-    if !merged.rows.is_sorted_by(|a, b| (a.pack, a.series) <= (b.pack, b.series)) {
-        merged.rows.sort_by_key(|row| (row.pack, row.series));
     }
     (merged, appended)
 }
