@@ -35,6 +35,8 @@ use crate::model::{PackId, Sample, SeriesId};
 const FETCHED_PACKS: usize = 4;
 /// Packs that are decoded and wait to be taken.
 const DECODED_PACKS: usize = 2;
+/// Rows for whose samples room is made in advance.
+const ROWS_GUESS_MAX: usize = 32;
 /// The pack under which the statement gives batches, before all blocks.
 const BATCHES: i32 = -1;
 
@@ -265,16 +267,20 @@ impl Decoder {
         let mut found: Vec<SeriesSamples> = wanted.iter().map(|series| nothing(*series)).collect();
         let mut of_histograms: Vec<(usize, HistogramSample)> = Vec::new();
         let range = self.range;
+        // As many as the first row has, from each: growing piece by piece would copy everything once more.
+        let n_places = rows.len().clamp(1, ROWS_GUESS_MAX);
         let place = |id: SeriesId| wanted.binary_search(&id).ok();
         let mut add = |hidden: &Hidden, id: SeriesId, times: &[i64], values: &[f64]| {
             let within = range.of(times);
             if let Some(at) = place(id) {
                 let (times, values) = (&times[within.clone()], &values[within]);
+                let samples = &mut found[at].samples;
+                if samples.is_empty() {
+                    samples.reserve_exact(times.len() * n_places);
+                }
                 hidden.visible(id, times, |visible| {
-                    let samples = times[visible.clone()].iter().zip(&values[visible]);
-                    found[at]
-                        .samples
-                        .extend(samples.map(|(ts, value)| Sample { ts: *ts, value: *value }));
+                    let pairs = times[visible.clone()].iter().zip(&values[visible]);
+                    samples.extend(pairs.map(|(ts, value)| Sample { ts: *ts, value: *value }));
                 });
             }
         };
