@@ -225,6 +225,30 @@ BEGIN
             END IF;
             kind := (b >> 4) & 3;
             bits := NULL;
+            IF kind = 3 AND b & 15 > 0 THEN
+                -- Noisy decimals: n steps, then n corrections in units of the last place.
+                power := 10::float8 ^ (b & 15);
+                mantissas := array_fill(0::float8, ARRAY[n]);
+                mantissa := 0;
+                FOR j IN 1..2 * n LOOP
+                    b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
+                    WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
+                    CONTINUE WHEN NOT keep;
+                    v := ((v >> 1) & 9223372036854775807) # (-(v & 1));
+                    IF j <= n THEN
+                        mantissa := mantissa + v;
+                        mantissas[j] := mantissa / power;
+                    ELSIF v <> 0 THEN
+                        mantissas[j - n] := watchpost.float8_from_bits(watchpost.float8_to_bits(mantissas[j - n]) + v);
+                    END IF;
+                END LOOP;
+                IF keep THEN
+                    mantissas := mantissas[lo:hi];
+                    power := 1;
+                    RETURN NEXT;
+                END IF;
+                CONTINUE;
+            END IF;
             IF kind = 3 THEN
                 raw := 0;
                 FOR j IN 0..7 LOOP

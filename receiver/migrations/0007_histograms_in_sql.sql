@@ -91,6 +91,23 @@ BEGIN
     FOR c IN 1..n_columns LOOP
         b := get_byte(body, p); p := p + 1;
         kind := (b >> 4) & 3;
+        IF kind = 3 AND b & 15 > 0 THEN
+            -- Noisy decimals: n steps, then n corrections in units of the last place.
+            power := 10::float8 ^ (b & 15);
+            m := 0;
+            FOR j IN 1..2 * n LOOP
+                SELECT d.p, watchpost.unzigzag(d.v) INTO p, v FROM watchpost.decode_varint(body, p) d;
+                IF j <= n THEN
+                    m := m + v;
+                    vals[start + j] := m / power;
+                ELSIF v <> 0 THEN
+                    odd := start + j - n;
+                    vals[odd] := watchpost.float8_from_bits(watchpost.float8_to_bits(vals[odd]) + v);
+                END IF;
+            END LOOP;
+            start := start + n;
+            CONTINUE;
+        END IF;
         IF kind = 3 THEN
             raw := 0;
             FOR j IN 0..7 LOOP
@@ -427,6 +444,11 @@ BEGIN
         IF b >= 128 THEN
             SELECT d.p, d.v INTO p, v FROM watchpost.decode_varint(body, p) d;
             p := p + v::int;
+        ELSIF (b >> 4) & 3 = 3 AND b & 15 > 0 THEN
+            FOR j IN 1..2 * n LOOP
+                WHILE get_byte(body, p) > 127 LOOP p := p + 1; END LOOP;
+                p := p + 1;
+            END LOOP;
         ELSIF (b >> 4) & 3 = 3 THEN
             p := p + 8;
             FOR j IN 2..n LOOP

@@ -122,11 +122,12 @@ async fn sql_decodes_what_rust_encodes() {
         for id in 0..1 + roll(&mut state) % 64 {
             let n = [1, 2, 3, 7, 8, 9, 120, 513, 514, 515, 700][roll(&mut state) as usize % 11];
             let size = 1u64 << (roll(&mut state) % 40);
-            let (scale, kind) = (10f64.powi((roll(&mut state) % 8) as i32), roll(&mut state) % 7);
+            let (scale, kind) = (10f64.powi((roll(&mut state) % 8) as i32), roll(&mut state) % 8);
             let odd = roll(&mut state).is_multiple_of(3);
             let jitter = roll(&mut state).is_multiple_of(2);
             let (mut m, mut d) = (0i64, (roll(&mut state) % 1000) as i64);
             let mut samples: Vec<Sample> = Vec::new();
+            let mut sum = 0.0;
             let mut ts = 1_700_000_000_000 + (roll(&mut state) % 3) as i64 * 1000;
             for _ in 0..n {
                 let noise = (roll(&mut state) % size) as i64 - (size / 2) as i64;
@@ -143,7 +144,10 @@ async fn sql_decodes_what_rust_encodes() {
                     _ => m += (noise % 3) * 1000,
                 }
                 let bits = roll(&mut state);
+                sum += (bits % 1_000_000) as f64 / 1e9;
                 let value = match (odd, bits % 50, kind) {
+                    // Sums, which are noisy decimals.
+                    (_, _, 7) => sum,
                     (true, 0, _) => f64::from_bits(proto::remote_write::STALE_MARKER_BITS),
                     (true, 1, _) => -0.0,
                     (true, 2, _) => 1.0 / 3.0,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use receiver::{Closing, Config, Receiver, model::now_ms};
 use sqlx::{PgPool, Row};
 
+use super::usage;
+
 pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Opens a database as a receiver would.
@@ -41,7 +43,7 @@ pub(crate) async fn tables(db: &PgPool) -> anyhow::Result<Vec<(String, i64)>> {
 
 /// The shortest of some runs of `read`, and how many samples it gave.
 pub(crate) async fn fastest(
-    runs: usize,
+    runs: u32,
     mut read: impl AsyncFnMut() -> anyhow::Result<usize>,
 ) -> anyhow::Result<(Duration, usize)> {
     let mut best = (Duration::MAX, 0);
@@ -53,6 +55,14 @@ pub(crate) async fn fastest(
     Ok(best)
 }
 
+/// How often each read is measured.
+const RUNS: u32 = 5;
+
+/// Used by this process and what it started.
+fn cpu() -> Duration {
+    usage::of(&[std::process::id()]).cpu
+}
+
 /// Reads of the sizes that dashboards ask for, by matcher.
 pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow::Result<()> {
     let reader = receiver.storage().reader();
@@ -60,7 +70,8 @@ pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow:
     let hour = 3_600_000;
     for (n, hours) in [(1, 24), (1_000, 6), (10_000, 24)] {
         let wanted: Vec<_> = everything.iter().copied().take(n).collect();
-        let (took, samples) = fastest(5, async || {
+        let before = cpu();
+        let (took, samples) = fastest(RUNS, async || {
             // As the query engine reads: pack by pack.
             let mut packs = reader.stream(&wanted, end - hours * hour, end);
             let mut samples = 0;
@@ -70,11 +81,13 @@ pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow:
             Ok(samples)
         })
         .await?;
+        let used = (cpu() - before) / RUNS;
         println!(
-            "{} series × {hours} h: {samples} samples in {:.1} ms, {:.1} M samples/s",
+            "{} series × {hours} h: {samples} samples in {:.1} ms, {:.1} M samples/s; {:.0} ms of CPU, PostgreSQL's included",
             wanted.len(),
             took.as_secs_f64() * 1e3,
-            samples as f64 / took.as_secs_f64() / 1e6
+            samples as f64 / took.as_secs_f64() / 1e6,
+            used.as_secs_f64() * 1e3
         );
     }
     // One metric with many series, for about two million samples.
