@@ -24,7 +24,9 @@ exec 3<&0 </dev/null
 trap : INT TERM HUP
 "$@" 3<&- &
 postgres=$!
-( trap '' INT TERM HUP; read -r _ <&3; kill -s "$signal" "$postgres" ) 2>/dev/null &
+# Again and again: a shell starts what runs in the background with INT and QUIT ignored, and until PostgreSQL has its own
+# handlers a signal is lost. Once it is stopping, it does not mind being asked twice.
+( trap '' INT TERM HUP; read -r _ <&3; while kill -s "$signal" "$postgres"; do sleep 1; done ) 2>/dev/null &
 watcher=$!
 exec 3<&-
 while :; do
