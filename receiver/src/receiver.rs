@@ -34,6 +34,10 @@ pub struct Args {
     /// first that selects a series decides
     #[arg(long = "storage.retention-for", value_name = "SELECTOR=DURATION")]
     pub retention_for: Vec<storage::retention::Rule>,
+    /// Keep the hours of every series, for SQL over long times, and for how long, in whole days, such as 5y; about a
+    /// quarter more space for as long as the samples are there
+    #[arg(long = "storage.rollups", value_name = "DURATION")]
+    pub rollups: Option<service::units::Span>,
     /// How often samples are moved from the log into blocks, such as 2m
     #[arg(long = "storage.flush-every", value_name = "DURATION", hide = true)]
     pub flush_every: Option<service::units::Span>,
@@ -173,6 +177,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let mut config = Config::new(database_url);
     config.storage.retention =
         Retention { all: args.retention.map(|span| span.0), rules: args.retention_for };
+    config.storage.rollups = args.rollups.map(|span| span.0);
     if let Some(every) = args.flush_every {
         config.storage.flush_every = every.0;
     }

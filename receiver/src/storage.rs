@@ -10,6 +10,7 @@
 //! - [`flush`] turns the head into rows of [`block`]s; `housekeeping` says when, and drops what nobody needs.
 //! - `merge` turns flushed blocks into larger ones, and days into final ones, under a `lease`.
 //! - [`delete`] hides what somebody wants to have deleted, at once, and takes it out of the blocks later.
+//! - `rollup` keeps hours of whole days.
 //! - `tail` learns what other receivers on the same database do.
 //! - `read` brings head and blocks together, `source` hands that to the query engine; `recover` fills the head after a
 //!   restart.
@@ -33,6 +34,7 @@ mod read;
 mod recover;
 pub mod report;
 pub mod retention;
+mod rollup;
 mod source;
 mod tail;
 pub mod writer;
@@ -116,6 +118,8 @@ pub struct Options {
     /// Names this process in `watchpost.writer`.
     pub host: String,
     pub retention: Retention,
+    /// For how long the hours of days are kept, if at all.
+    pub rollups: Option<Duration>,
     /// How long samples stay in batches only: a restart reads them back, and SQL decodes them without an index.
     pub flush_every: Duration,
     /// What decides into which partitions things go.
@@ -126,12 +130,13 @@ impl Options {
     /// Flushes every two minutes.
     pub const FLUSH_EVERY: Duration = Duration::from_secs(120);
 
-    /// Samples are kept for ever.
+    /// Samples are kept for ever, and no rollups.
     pub fn new(database_url: String, host: String) -> Self {
         Self {
             database_url,
             host,
             retention: Retention::default(),
+            rollups: None,
             flush_every: Self::FLUSH_EVERY,
             clock: Clock::default(),
         }
@@ -163,6 +168,7 @@ struct Shared {
     clock: Clock,
     learning: tokio::sync::Mutex<()>,
     retention: Retention,
+    rollups: Option<Duration>,
 }
 
 /// What is left to do when all clones of a [`Storage`] are gone.
@@ -245,6 +251,7 @@ impl Storage {
             clock: options.clock,
             learning: tokio::sync::Mutex::default(),
             retention: options.retention,
+            rollups: options.rollups,
         });
         shared.learn_of_deletions().await.map_err(|source| OpenError::Catalogue { source })?;
         tokio::spawn(housekeeping::run(Arc::downgrade(&shared), options.flush_every));

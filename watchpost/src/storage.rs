@@ -135,6 +135,7 @@ fn print(out: &mut impl Write, report: &Report) -> io::Result<()> {
         ("  flushed", report.recent_bytes),
         ("  log", report.log_bytes),
         ("  catalogue", report.catalogue_bytes),
+        ("  rollups", report.rollup_bytes),
         ("  other", report.other_bytes),
     ] {
         writeln!(out, "{name:<24}{:>12} {:>5.1} %", size(bytes as f64), percent(bytes))?;

@@ -71,6 +71,7 @@ pub fn as_json(report: &Report) -> Value {
             "recent": report.recent_bytes,
             "log": report.log_bytes,
             "catalogue": report.catalogue_bytes,
+            "rollup": report.rollup_bytes,
             "other": report.other_bytes,
         },
         "series": report.series,

@@ -38,6 +38,32 @@ impl CopyRow<'_> {
         self.bytes(&value.to_be_bytes())
     }
 
+    /// One dimension, counted from 1. `type_oid` says what `values` gives the bytes of; `None` is null.
+    pub(super) fn array<const N: usize>(
+        self,
+        type_oid: i32,
+        values: impl ExactSizeIterator<Item = Option<[u8; N]>>,
+    ) -> Self {
+        let start = self.0.len();
+        self.0.extend_from_slice(&[0; 4]);
+        // Dimensions, whether there may be nulls, the type, length and first index of the only dimension.
+        for int in [1, 1, type_oid, values.len() as i32, 1] {
+            self.0.extend_from_slice(&int.to_be_bytes());
+        }
+        for value in values {
+            match value {
+                Some(value) => {
+                    self.0.extend_from_slice(&(N as i32).to_be_bytes());
+                    self.0.extend_from_slice(&value);
+                }
+                None => self.0.extend_from_slice(&(-1i32).to_be_bytes()),
+            }
+        }
+        let length = (self.0.len() - start - 4) as i32;
+        self.0[start..start + 4].copy_from_slice(&length.to_be_bytes());
+        self
+    }
+
     pub(super) fn bytes(self, value: &[u8]) -> Self {
         self.0.extend_from_slice(&(value.len() as i32).to_be_bytes());
         self.0.extend_from_slice(value);

@@ -4,7 +4,10 @@
 //! much is flushed. Whoever reads sees either the batches or the blocks, or both: samples are told apart by series and
 //! time, so both is no harm.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sqlx::{Connection, PgConnection, PgPool, postgres::PgCopyIn};
 
@@ -16,6 +19,7 @@ use super::{
     head::{Head, Run},
     histogram::{self, HistogramSample},
     partition::{self, Table},
+    rollup,
     writer::Writer,
 };
 use crate::{
@@ -69,8 +73,18 @@ pub async fn flush(
     let mut transaction = connection.begin().await?;
     let bucket = open_bucket(db, &mut transaction, Table::BlockRecent.bucket_of(now)).await?;
     let deletions = head.deletions();
-    let packer = Packer::new(runs, &deletions.pending, bucket, writer.id, last);
-    let flushed = copy(&mut transaction, packer).await?;
+    let packer = Packer::new(runs, &deletions.pending, bucket, writer.id, last, now);
+    let (flushed, late) = copy(&mut transaction, packer).await?;
+    if !late.is_empty() {
+        let (days, packs): (Vec<i32>, Vec<i32>) = late.into_iter().unzip();
+        sqlx::query(
+            "INSERT INTO watchpost.rollup_stale (bucket, pack) SELECT * FROM unnest($1, $2)",
+        )
+        .bind(days)
+        .bind(packs)
+        .execute(&mut *transaction)
+        .await?;
+    }
     let advanced =
         sqlx::query("UPDATE watchpost.writer SET flushed_seq = $3 WHERE id = $1 AND term = $2")
             .bind(writer.id)
@@ -129,7 +143,11 @@ async fn open_bucket(
     Err(sqlx::Error::Protocol("no bucket of flushes is open".to_owned()))
 }
 
-async fn copy(connection: &mut PgConnection, packer: Packer) -> Result<Flushed, FlushError> {
+/// Gives what was written, and the [`Late`] days.
+async fn copy(
+    connection: &mut PgConnection,
+    packer: Packer,
+) -> Result<(Flushed, Late), FlushError> {
     let mut copy = connection
         .copy_in_raw(
             "COPY watchpost.block_recent (bucket, pack, t_min, t_max, writer, seq, n_samples, body)
@@ -137,9 +155,9 @@ async fn copy(connection: &mut PgConnection, packer: Packer) -> Result<Flushed, 
         )
         .await?;
     match copy_packs(&mut copy, packer).await {
-        Ok(flushed) => {
+        Ok(done) => {
             copy.finish().await?;
-            Ok(flushed)
+            Ok(done)
         }
         Err(err) => {
             copy.abort("the flush failed").await?;
@@ -151,7 +169,7 @@ async fn copy(connection: &mut PgConnection, packer: Packer) -> Result<Flushed, 
 async fn copy_packs(
     copy: &mut PgCopyIn<&mut PgConnection>,
     mut packer: Packer,
-) -> Result<Flushed, FlushError> {
+) -> Result<(Flushed, Late), FlushError> {
     copy.send(&CopyRows::HEADER[..]).await?;
     loop {
         let packing = tokio::task::spawn_blocking(move || {
@@ -172,8 +190,11 @@ async fn copy_packs(
         copy.send(packer.rows.take()).await?;
     }
     copy.send(&CopyRows::TRAILER[..]).await?;
-    Ok(packer.flushed)
+    Ok((packer.flushed, packer.late))
 }
+
+/// Days and packs of samples that came late, whose rollups may be stale now.
+type Late = BTreeSet<(i32, i32)>;
 
 /// Turns runs into rows of blocks, some at a time.
 struct Packer {
@@ -193,6 +214,9 @@ struct Packer {
     scratch: group::Scratch,
     rows: CopyRows,
     flushed: Flushed,
+    /// In milliseconds.
+    now: i64,
+    late: Late,
 }
 
 /// One group of one run.
@@ -210,6 +234,7 @@ impl Packer {
         bucket: i32,
         writer: i32,
         seq: i64,
+        now: i64,
     ) -> Self {
         runs.sort_by_key(|run| run.seq);
         let hidden = runs.iter().map(|run| run.hidden(deletions)).collect();
@@ -233,6 +258,8 @@ impl Packer {
             scratch: group::Scratch::default(),
             rows: CopyRows::default(),
             flushed: Flushed::default(),
+            now,
+            late: Late::new(),
         }
     }
 
@@ -299,6 +326,14 @@ impl Packer {
                 .bigint(self.seq)
                 .int(encoded.n_samples as i32)
                 .bytes(&encoded.body);
+            if rollup::late_days(self.now, encoded.t_min).is_some() {
+                // In order of time, so only the late ones are looked at.
+                for samples in &self.columns.samples[start..end] {
+                    let days =
+                        samples.iter().map_while(|sample| rollup::late_days(self.now, sample.ts));
+                    self.late.extend(days.flatten().map(|day| (day, pack.0)));
+                }
+            }
             self.flushed.blocks += 1;
             self.flushed.samples += encoded.n_samples;
             self.flushed.bytes += encoded.body.len();

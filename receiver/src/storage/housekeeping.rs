@@ -21,6 +21,7 @@ use super::{
     metrics::Step,
     partition::{self, Dropped, Table},
     recover, retention,
+    rollup::{self, RollupError},
     writer::{self, Writer},
 };
 
@@ -32,7 +33,7 @@ const TICK_MIN: Duration = Duration::from_millis(50);
 const FLUSH_BYTES: usize = 64 << 20;
 /// How long after another receiver's deletion we may still show what it hides.
 const DELETIONS_EVERY: Duration = Duration::from_secs(3);
-/// Between two looks whether the lease is still ours.
+/// Between two looks whether the lease is still ours, and the longest that other work waits for rewriting.
 const REWRITE_SPAN: Duration = Duration::from_secs(10);
 /// More deletions than this while we merge: the next time, then.
 const MERGE_TRIES: usize = 3;
@@ -184,6 +185,11 @@ pub enum HousekeepingError {
         #[source]
         source: DeleteError,
     },
+    #[error("roll up; hours are computed from samples")]
+    Rollup {
+        #[source]
+        source: RollupError,
+    },
     #[error("drop partitions that nobody needs any more")]
     Drop {
         #[source]
@@ -198,6 +204,7 @@ impl HousekeepingError {
             Self::Flush { .. } => Step::Flush,
             Self::TakeOver { .. } | Self::Recover { .. } | Self::Adopt { .. } => Step::Adopt,
             Self::Merge { .. } | Self::Delete { .. } => Step::Merge,
+            Self::Rollup { .. } => Step::Rollup,
             Self::Drop { .. } => Step::Drop,
         }
     }
@@ -335,15 +342,22 @@ async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<Housekeepi
     if let Err(source) = retention::thin(db, catalogue, retention, lease, now, REWRITE_SPAN).await {
         failures.push(HousekeepingError::Delete { source });
     }
+    let days_of_hours = shared.rollups.map(retention::days);
+    if let Err(source) = rollup::step(shared, lease, now, days_of_hours, REWRITE_SPAN).await {
+        failures.push(HousekeepingError::Rollup { source });
+    }
     let mut dropped = Vec::new();
     for table in Table::ALL {
         dropped.push(partition::drop_leftovers(db, table).await.map(drop));
     }
     dropped.push(drop_flushed(db, now).await);
     dropped.push(drop_merged(shared, now).await);
-    if let Some(days) = shared.retention.longest_days() {
-        dropped.push(drop_old(db, days, now).await);
+    let days = shared.retention.longest_days();
+    for table in [Table::Block, Table::BlockWindow] {
+        dropped.push(drop_old(db, table, days, now).await);
     }
+    // Those that nobody wants any more go with their samples.
+    dropped.push(drop_old(db, Table::Rollup, days_of_hours.or(days), now).await);
     failures.extend(
         dropped
             .into_iter()
@@ -472,15 +486,18 @@ async fn drop_merged(shared: &Shared, now: i64) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-/// Drops what lies before the retention.
-async fn drop_old(db: &PgPool, days: i32, now: i64) -> Result<(), sqlx::Error> {
-    let oldest = Table::Block.bucket_of(now).saturating_sub(days);
-    for table in [Table::Block, Table::BlockWindow] {
-        for bucket in partition::list(db, table).await? {
-            if bucket < oldest && drop_unless_used(db, table, bucket, None).await? == Dropped::Busy
-            {
-                break;
-            }
+/// Drops what is older than so many days, if anything is to be dropped.
+async fn drop_old(
+    db: &PgPool,
+    table: Table,
+    days: Option<i32>,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    let Some(days) = days else { return Ok(()) };
+    let oldest = table.bucket_of(now).saturating_sub(days);
+    for bucket in partition::list(db, table).await? {
+        if bucket < oldest && drop_unless_used(db, table, bucket, None).await? == Dropped::Busy {
+            break;
         }
     }
     Ok(())

@@ -24,7 +24,7 @@ use super::{
     partition::{self, Table},
 };
 use crate::{
-    db::{self, sqlstate},
+    db,
     model::{Sample, SeriesId},
 };
 
@@ -34,8 +34,6 @@ const ROW_SERIES_SAMPLES: usize = 512;
 const ROW_SERIES_HISTOGRAMS: usize = 128;
 /// Samples of one pack that are held in memory at once: a day of 64 series every second, or some 100 MB.
 const PACK_SAMPLES_MAX: usize = 4 << 20;
-/// How often the lock for attaching a final day is tried for.
-const ATTACH_TRIES: u32 = 50;
 /// COPY data is sent in pieces of this size.
 const SEND_BYTES: usize = 1 << 20;
 /// A bucket of flushes is merged this many buckets after it closed.
@@ -225,14 +223,8 @@ async fn day(
     let mut writing = db::work(db).await?;
     let mut transaction = writing.begin().await?;
     transaction.execute(sqlx::AssertSqlSafe(db::set_local_lock_timeout())).await?;
-    // A partition left by nobody: it is made and attached in one transaction. Numbers and names of ours only.
-    let create = format!(
-        "CREATE TABLE watchpost.\"block_{day}\" (LIKE watchpost.block INCLUDING ALL,
-             CONSTRAINT \"block_{day}_bucket\" CHECK (bucket = {day}))
-         -- Loaded frozen: that rows were inserted is no reason to vacuum it.
-         WITH (autovacuum_vacuum_insert_threshold = -1)"
-    );
-    transaction.execute(sqlx::AssertSqlSafe(create)).await?;
+    // Made and attached in one transaction, so that nobody can leave it behind.
+    partition::create_loose(&mut transaction, Table::Block, day, "").await?;
     let select = "SELECT pack, t_min, job AS rank, body
                     FROM watchpost.block_window WHERE bucket = $1 AND job <= $2 ORDER BY pack, t_min, job";
     let mut source = sqlx::query(select).bind(day).bind(upto).fetch(&mut reading);
@@ -250,7 +242,7 @@ async fn day(
         }
     };
     copy.finish().await?;
-    attach(&mut transaction, day).await?;
+    partition::attach_loaded(&mut transaction, Table::Block, day).await?;
     commit(transaction, lease, deletions, "block_window", day, upto).await?;
     info!(
         day,
@@ -260,30 +252,6 @@ async fn day(
         "day {day} is final"
     );
     Ok(())
-}
-
-/// Attaches a loaded day, trying several times rather than waiting: the work of minutes should not be lost for a lock.
-async fn attach(transaction: &mut PgConnection, day: i32) -> Result<(), sqlx::Error> {
-    let attach = format!(
-        "ALTER TABLE watchpost.block ATTACH PARTITION watchpost.\"block_{day}\" FOR VALUES FROM ({day}) TO ({});
-         ALTER TABLE watchpost.\"block_{day}\" DROP CONSTRAINT \"block_{day}_bucket\"",
-        day + 1
-    );
-    let mut tries = 1;
-    loop {
-        let mut savepoint = transaction.begin().await?;
-        match sqlx::raw_sql(sqlx::AssertSqlSafe(attach.as_str())).execute(&mut *savepoint).await {
-            Ok(_) => return savepoint.commit().await,
-            Err(err)
-                if sqlstate::is(&err, sqlstate::LOCK_NOT_AVAILABLE) && tries < ATTACH_TRIES =>
-            {
-                savepoint.rollback().await?;
-                db::pause_before_retry().await;
-                tries += 1;
-            }
-            Err(err) => return Err(err),
-        }
-    }
 }
 
 /// Marks the source as superseded and commits, if the lease is still ours.

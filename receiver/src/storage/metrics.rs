@@ -14,6 +14,7 @@ pub enum Step {
     Flush,
     Adopt,
     Merge,
+    Rollup,
     Drop,
     /// A bug ended it before it was done.
     Whole,
@@ -33,7 +34,15 @@ pub struct StorageMetrics {
 
 impl StorageMetrics {
     pub fn register(&self, registry: &mut Registry) {
-        for step in [Step::Ahead, Step::Flush, Step::Adopt, Step::Merge, Step::Drop, Step::Whole] {
+        for step in [
+            Step::Ahead,
+            Step::Flush,
+            Step::Adopt,
+            Step::Merge,
+            Step::Rollup,
+            Step::Drop,
+            Step::Whole,
+        ] {
             // Present from the start, so that a rate sees the first failure.
             drop(self.failures.get_or_create(&ByStep { step }));
         }

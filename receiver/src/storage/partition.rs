@@ -5,7 +5,7 @@
 
 mod drop;
 
-use sqlx::{Connection, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 pub use self::drop::{Dropped, drop, drop_leftovers, sealed};
 use crate::db::{self, sqlstate};
@@ -21,10 +21,13 @@ pub enum Table {
     BlockWindow,
     /// By the time of the samples, a day each.
     Block,
+    /// Hours of samples, a day each.
+    Rollup,
 }
 
 impl Table {
-    pub const ALL: [Self; 4] = [Self::Batch, Self::BlockRecent, Self::BlockWindow, Self::Block];
+    pub const ALL: [Self; 5] =
+        [Self::Batch, Self::BlockRecent, Self::BlockWindow, Self::Block, Self::Rollup];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -32,6 +35,7 @@ impl Table {
             Self::BlockRecent => "block_recent",
             Self::BlockWindow => "block_window",
             Self::Block => "block",
+            Self::Rollup => "rollup",
         }
     }
 
@@ -40,7 +44,7 @@ impl Table {
         match self {
             Self::Batch => 900,
             Self::BlockRecent => 7200,
-            Self::BlockWindow | Self::Block => 86_400,
+            Self::BlockWindow | Self::Block | Self::Rollup => 86_400,
         }
     }
 
@@ -56,6 +60,8 @@ impl Table {
 const AHEAD: i32 = 2;
 /// How often a lock is tried for. Each try gives up after [`db::LOCK_TIMEOUT`], so that nobody queues behind us longer.
 const TRIES: u32 = 10;
+/// How often the lock for attaching a loaded day is tried for.
+const ATTACH_TRIES: u32 = 50;
 
 /// Makes the partitions from `bucket` on, as far ahead as usual, and gives the bucket to write to.
 ///
@@ -97,6 +103,55 @@ pub async fn list(db: &PgPool, table: Table) -> Result<Vec<i32>, sqlx::Error> {
     .bind(table.name())
     .fetch_all(db)
     .await
+}
+
+/// Makes a partition that is not attached yet, to be loaded frozen.
+///
+/// That rows were inserted is no reason to vacuum it. `settings` are settings of the table, each with a comma behind it.
+pub async fn create_loose(
+    transaction: &mut PgConnection,
+    table: Table,
+    bucket: i32,
+    settings: &str,
+) -> Result<(), sqlx::Error> {
+    let name = table.name();
+    let create = format!(
+        "CREATE TABLE watchpost.\"{name}_{bucket}\" (LIKE watchpost.{name} INCLUDING ALL,
+             CONSTRAINT \"{name}_{bucket}_bucket\" CHECK (bucket = {bucket}))
+         WITH ({settings}autovacuum_vacuum_insert_threshold = -1)"
+    );
+    transaction.execute(sqlx::AssertSqlSafe(create)).await?;
+    Ok(())
+}
+
+/// Attaches what [`create_loose`] made, trying several times rather than waiting: the work of minutes should not be lost
+/// for a lock.
+pub async fn attach_loaded(
+    transaction: &mut PgConnection,
+    table: Table,
+    bucket: i32,
+) -> Result<(), sqlx::Error> {
+    let name = table.name();
+    let attach = format!(
+        "ALTER TABLE watchpost.{name} ATTACH PARTITION watchpost.\"{name}_{bucket}\" FOR VALUES FROM ({bucket}) TO ({});
+         ALTER TABLE watchpost.\"{name}_{bucket}\" DROP CONSTRAINT \"{name}_{bucket}_bucket\"",
+        bucket + 1
+    );
+    let mut tries = 1;
+    loop {
+        let mut savepoint = transaction.begin().await?;
+        match sqlx::raw_sql(sqlx::AssertSqlSafe(attach.as_str())).execute(&mut *savepoint).await {
+            Ok(_) => return savepoint.commit().await,
+            Err(err)
+                if sqlstate::is(&err, sqlstate::LOCK_NOT_AVAILABLE) && tries < ATTACH_TRIES =>
+            {
+                savepoint.rollback().await?;
+                db::pause_before_retry().await;
+                tries += 1;
+            }
+            Err(err) => return Err(err),
+        }
+    }
 }
 
 async fn attach(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Error> {

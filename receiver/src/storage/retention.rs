@@ -78,7 +78,7 @@ pub struct Retention {
     pub rules: Vec<Rule>,
 }
 
-fn days(keep: Duration) -> i32 {
+pub(super) fn days(keep: Duration) -> i32 {
     i32::try_from(keep.as_secs() / 86_400).unwrap_or(i32::MAX).max(1)
 }
 
@@ -87,6 +87,11 @@ impl Retention {
     pub(super) fn longest_days(&self) -> Option<i32> {
         let rules = self.rules.iter().map(|rule| days(rule.keep)).max().unwrap_or(0);
         self.all.map(|all| days(all).max(rules))
+    }
+
+    /// Until how many days of age every sample is kept; `None`: for ever.
+    pub(super) fn shortest_days(&self) -> Option<i32> {
+        self.thresholds().first().copied()
     }
 
     /// The durations, shortest first.

@@ -15,5 +15,6 @@ mod live_store;
 mod managed;
 mod people;
 mod query_source;
+mod rollups;
 mod sql;
 mod write;

@@ -97,7 +97,7 @@ async fn the_report_adds_up() {
     let report = &ask(&test, "SELECT * FROM watchpost.storage_report(1000000000)").await[0];
     assert_eq!((&report["samples"], &report["series"]), (&10_001.into(), &21.into()), "{report}");
     let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name}: {report}"));
-    let parts = ["final", "merged", "recent", "log", "catalogue", "other"];
+    let parts = ["final", "merged", "recent", "log", "catalogue", "rollup", "other"];
     let sum: f64 = parts.iter().map(|part| number(&format!("{part}_bytes"))).sum();
     assert!((sum - number("total_bytes")).abs() < 0.5, "{report}");
     assert!(number("final_bytes") > 0.0 && number("bytes_per_sample") > 0.0, "{report}");
@@ -185,7 +185,8 @@ async fn the_documented_statements_run() {
             }
             let is_filled = !rows.is_empty()
                 || !statement.starts_with("SELECT")
-                || statement.contains("watchpost.deletion");
+                || statement.contains("watchpost.deletion")
+                || statement.contains("watchpost.rollup");
             assert!(is_filled, "nothing comes of {statement}");
         }
     }

@@ -62,6 +62,7 @@ impl Simulated {
                 all: retention_days.map(|days| Duration::from_secs(days * 86_400)),
                 rules: Vec::new(),
             },
+            rollups: retention_days.map(|days| Duration::from_secs(days * 86_400)),
             flush_every: Duration::from_secs(86_400),
             clock: Clock::Manual(Arc::clone(clock)),
         };

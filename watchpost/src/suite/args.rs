@@ -49,6 +49,10 @@ pub struct Args {
         help_heading = "Storage"
     )]
     pub retention_for: Vec<receiver::storage::retention::Rule>,
+    /// Keep the hours of every series, for SQL over long times, and for how long, in whole days, such as 5y; about a
+    /// quarter more space for as long as the samples are there
+    #[arg(long = "storage.rollups", value_name = "DURATION", help_heading = "Storage")]
+    pub rollups: Option<Span>,
     /// Serve /api/v1/admin, by which series can be deleted
     #[arg(long = "web.enable-admin-api", help_heading = "Web")]
     pub admin_api: bool,

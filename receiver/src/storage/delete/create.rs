@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::{Executor, PgPool, Row};
 
 use super::{Request, SeriesId};
-use crate::storage::catalogue::Catalogue;
+use crate::storage::{catalogue::Catalogue, partition::Table};
 
 /// Commits a deletion and gives its number and how many series it has; no number if it selects none.
 ///
@@ -68,6 +68,17 @@ pub async fn create(
     .bind(request.to)
     .bind(upto.iter().map(|(writer, _)| *writer).collect::<Vec<_>>())
     .bind(upto.iter().map(|(_, seq)| *seq).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    // Whoever rolls up a day commits under the lease, too.
+    sqlx::query(
+        "INSERT INTO watchpost.rollup_stale (bucket, deletion)
+         SELECT d.bucket, $1 FROM watchpost.rollup_day d WHERE d.bucket BETWEEN $2 AND $3",
+    )
+    .bind(id)
+    .bind(Table::Rollup.bucket_of(request.from))
+    // The first hour of the next day may count from a deleted sample on.
+    .bind(Table::Rollup.bucket_of(request.to.saturating_add(3_600_000)))
     .execute(&mut *transaction)
     .await?;
     transaction.commit().await?;

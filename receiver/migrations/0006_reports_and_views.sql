@@ -1,4 +1,4 @@
--- For people: what takes how much space, views of metrics, and hours.
+-- For people: what takes how much space, and views of metrics.
 
 -- All partitions of our tables, with their sizes: heap, indexes and TOAST.
 CREATE VIEW watchpost.relation_size AS
@@ -13,7 +13,7 @@ CREATE VIEW watchpost.relation_size AS
 CREATE FUNCTION watchpost.storage_report(size_limit bigint DEFAULT NULL)
 RETURNS TABLE (
     total_bytes bigint, final_bytes bigint, merged_bytes bigint, recent_bytes bigint, log_bytes bigint,
-    catalogue_bytes bigint, other_bytes bigint, series bigint, samples bigint, bytes_per_sample float8,
+    catalogue_bytes bigint, rollup_bytes bigint, other_bytes bigint, series bigint, samples bigint, bytes_per_sample float8,
     oldest timestamptz, newest timestamptz, final_days bigint, bytes_per_day float8, samples_per_day float8, days_left float8
 )
 LANGUAGE sql STABLE
@@ -24,7 +24,8 @@ BEGIN ATOMIC
                coalesce(sum(bytes) FILTER (WHERE part_of = 'block_window'), 0) AS merged,
                coalesce(sum(bytes) FILTER (WHERE part_of = 'block_recent'), 0) AS recent,
                coalesce(sum(bytes) FILTER (WHERE part_of = 'batch'), 0) AS log,
-               coalesce(sum(bytes) FILTER (WHERE part_of IN ('series', 'metric')), 0) AS catalogue
+               coalesce(sum(bytes) FILTER (WHERE part_of IN ('series', 'metric')), 0) AS catalogue,
+               coalesce(sum(bytes) FILTER (WHERE part_of = 'rollup'), 0) AS rollup
           FROM watchpost.relation_size
     ), stored AS (
         SELECT sum(b.n_samples) AS samples, min(b.t_min) AS t_min, max(b.t_max) AS t_max FROM watchpost.live_block b
@@ -42,7 +43,7 @@ BEGIN ATOMIC
           FROM day d
     )
     SELECT z.total::bigint, z.final::bigint, z.merged::bigint, z.recent::bigint, z.log::bigint, z.catalogue::bigint,
-           (z.total - z.final - z.merged - z.recent - z.log - z.catalogue)::bigint,
+           z.rollup::bigint, (z.total - z.final - z.merged - z.recent - z.log - z.catalogue - z.rollup)::bigint,
            (SELECT count(*) FROM watchpost.series), t.samples, z.total::float8 / nullif(t.samples, 0),
            to_timestamp(t.t_min / 1000::float8), to_timestamp(t.t_max / 1000::float8),
            (SELECT count(*) FROM watchpost.relation_size r WHERE r.part_of = 'block'), g.bytes, g.samples,
@@ -81,43 +82,6 @@ BEGIN ATOMIC
     SELECT l.labels ->> 'job', count(*), round(sum(s.samples))::bigint, round(sum(s.bytes))::bigint
       FROM watchpost.storage_by_series(storage_by_job.since) s JOIN watchpost.series l ON l.id = s.series_id
      GROUP BY l.labels ->> 'job' ORDER BY sum(s.bytes) DESC, 1 LIMIT storage_by_job.top;
-END;
-
--- Hours. `increase` is what a counter grew, with resets: between consecutive samples, in the hour of the later one; the
--- earlier one may be at most an hour older than the hour's beginning. NaNs are left out of min and max where there is a
--- number. Staleness markers are no values.
-CREATE FUNCTION watchpost.hourly(
-    metric   text,
-    matchers jsonb DEFAULT '{}',
-    "from"   timestamptz DEFAULT '-infinity',
-    "to"     timestamptz DEFAULT 'infinity'
-) RETURNS TABLE (
-    series_id bigint, labels jsonb, hour timestamptz,
-    n bigint, sum float8, avg float8, min float8, max float8, last float8, increase float8
-)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT h.series_id, (SELECT s.labels FROM watchpost.series s WHERE s.id = h.series_id),
-           to_timestamp(h.hour * 3600::float8), h.n, h.sum, h.sum / h.n, coalesce(h.min, 'NaN'), coalesce(h.max, 'NaN'),
-           h.last, h.increase
-      FROM (SELECT v.series_id, v.hour, count(*) AS n, sum(v.value) AS sum,
-                   min(v.value) FILTER (WHERE v.value <> 'NaN') AS min,
-                   max(v.value) FILTER (WHERE v.value <> 'NaN') AS max,
-                   (array_agg(v.value ORDER BY v.ts_ms DESC))[1] AS last,
-                   coalesce(sum(CASE WHEN v.before_ms < (v.hour - 1) * 3600000 THEN NULL
-                                     WHEN v.value >= v.before THEN v.value - v.before
-                                     ELSE v.value END) FILTER (WHERE v.before_ms IS NOT NULL), 0) AS increase
-              FROM (SELECT u.*, div(u.ts_ms::numeric, 3600000)::bigint AS hour,
-                           lag(u.value) OVER w AS before, lag(u.ts_ms) OVER w AS before_ms
-                      FROM (SELECT c.series_id, unnest(c.times) AS ts_ms, unnest(c.mantissas) / c.power AS value,
-                                   unnest(c.bits) AS bits
-                              FROM watchpost.scan(
-                                  hourly.metric, hourly.matchers,
-                                  date_trunc('hour', hourly."from", 'UTC') - interval '1 hour', hourly."to") c) u
-                     WHERE u.bits IS DISTINCT FROM 9218868437227405314
-                    WINDOW w AS (PARTITION BY u.series_id ORDER BY u.ts_ms)) v
-             WHERE v.ts_ms >= watchpost.to_ms(date_trunc('hour', hourly."from", 'UTC'))
-             GROUP BY v.series_id, v.hour) h;
 END;
 
 -- Makes a view of a metric in the schema `metrics`: time, value, and a column for each label. Call it again when there
