@@ -2,24 +2,6 @@
 --
 --   SELECT h.ts, b.* FROM watchpost.histograms('request_seconds') h, unnest(h.lower, h.upper, h.counts) b(lower, upper, n);
 
--- An unsigned varint at `p`, and what follows it. Columns below are read without it, for speed.
-CREATE FUNCTION watchpost.decode_varint(body bytea, INOUT p int, OUT v bigint)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-AS $$
-DECLARE
-    b int;
-    s int := 7;
-BEGIN
-    b := get_byte(body, p); p := p + 1; v := b & 127;
-    WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-END
-$$;
-
--- A signed one.
-CREATE FUNCTION watchpost.unzigzag(v bigint) RETURNS bigint
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
-RETURN ((v >> 1) & 9223372036854775807) # (-(v & 1));
-
 -- Columns of n integers each, one after the other.
 CREATE FUNCTION watchpost.decode_integers(body bytea, INOUT p int, n int, n_columns int, OUT vals bigint[])
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -63,121 +45,20 @@ BEGIN
 END
 $$;
 
--- Columns of n floats each. `bits` has those whose 64 bits are not those of `vals`: NaNs, staleness markers among them.
+-- Columns of n floats each, one after the other. `bits` has those that are stored as bits.
 CREATE FUNCTION watchpost.decode_floats(
     body bytea, INOUT p int, n int, n_columns int, OUT vals float8[], OUT bits bigint[]
 )
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-AS $$
-DECLARE
-    b     int;
-    s     int;
-    v     bigint;
-    kind  int;
-    power float8;
-    m     bigint;
-    delta bigint;
-    raw   bigint;
-    shift int;
-    n_odd int;
-    odd   int;
-    -- Values before this column.
-    start int := 0;
-    odd_at   int[];
-    odd_bits bigint[];
-BEGIN
-    vals := array_fill(0::float8, ARRAY[n * n_columns]);
-    bits := array_fill(NULL::bigint, ARRAY[n * n_columns]);
-    FOR c IN 1..n_columns LOOP
-        b := get_byte(body, p); p := p + 1;
-        kind := (b >> 4) & 3;
-        IF kind = 3 AND b & 15 > 0 THEN
-            -- Noisy decimals: n steps, then n corrections in units of the last place.
-            power := 10::float8 ^ (b & 15);
-            m := 0;
-            FOR j IN 1..2 * n LOOP
-                SELECT d.p, watchpost.unzigzag(d.v) INTO p, v FROM watchpost.decode_varint(body, p) d;
-                IF j <= n THEN
-                    m := m + v;
-                    vals[start + j] := m / power;
-                ELSIF v <> 0 THEN
-                    odd := start + j - n;
-                    vals[odd] := watchpost.float8_from_bits(watchpost.float8_to_bits(vals[odd]) + v);
-                END IF;
-            END LOOP;
-            start := start + n;
-            CONTINUE;
-        END IF;
-        IF kind = 3 THEN
-            raw := 0;
-            FOR j IN 0..7 LOOP
-                raw := raw | (get_byte(body, p + j)::bigint << (8 * j));
-            END LOOP;
-            p := p + 8;
-            FOR j IN 1..n LOOP
-                IF j > 1 THEN
-                    b := get_byte(body, p); p := p + 1;
-                    shift := (b >> 4) * 8;
-                    FOR k IN 1..(b & 15) LOOP
-                        raw := raw # (get_byte(body, p)::bigint << shift);
-                        p := p + 1; shift := shift + 8;
-                    END LOOP;
-                END IF;
-                vals[start + j] := watchpost.float8_from_bits(raw);
-                IF vals[start + j] = 'NaN' THEN
-                    bits[start + j] := raw;
-                END IF;
-            END LOOP;
-            start := start + n;
-            CONTINUE;
-        END IF;
-        power := 10::float8 ^ (b & 15);
-        n_odd := 0;
-        IF b & 64 <> 0 THEN
-            SELECT d.p, d.v INTO p, n_odd FROM watchpost.decode_varint(body, p) d;
-            odd_at := '{}'; odd_bits := '{}'; odd := 1;
-            FOR j IN 1..n_odd LOOP
-                SELECT d.p, d.v INTO p, v FROM watchpost.decode_varint(body, p) d;
-                odd := odd + v::int;
-                odd_at[j] := odd;
-                raw := 0;
-                FOR k IN 0..7 LOOP
-                    raw := raw | (get_byte(body, p + k)::bigint << (8 * k));
-                END LOOP;
-                p := p + 8;
-                odd_bits[j] := raw;
-            END LOOP;
-        END IF;
-        delta := 0;
-        FOR j IN 1..n LOOP
-            IF j = 1 OR kind > 0 THEN
-                b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
-                WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-                v := ((v >> 1) & 9223372036854775807) # (-(v & 1));
-                IF j = 1 THEN
-                    m := v;
-                ELSIF kind = 2 THEN
-                    delta := delta + v;
-                    m := m + delta;
-                ELSE
-                    m := m + v;
-                END IF;
-            END IF;
-            IF m <> 0 THEN
-                vals[start + j] := m / power;
-            END IF;
-        END LOOP;
-        FOR j IN 1..n_odd LOOP
-            odd := start + odd_at[j];
-            vals[odd] := watchpost.float8_from_bits(odd_bits[j]);
-            IF vals[odd] = 'NaN' THEN
-                bits[odd] := odd_bits[j];
-            END IF;
-        END LOOP;
-        start := start + n;
-    END LOOP;
-END
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT max(c.p) FILTER (WHERE c.i = 0),
+           coalesce(array_agg(u.m / c.power ORDER BY c.i, u.at) FILTER (WHERE c.i > 0), '{}'),
+           coalesce(array_agg(u.bits ORDER BY c.i, u.at) FILTER (WHERE c.i > 0), '{}')
+      FROM watchpost.decode_chunks(
+               decode_floats.body, decode_floats.p, array_fill(decode_floats.n, ARRAY[decode_floats.n_columns]),
+               array_fill(1, ARRAY[decode_floats.n_columns]), array_fill(decode_floats.n, ARRAY[decode_floats.n_columns])) c
+      LEFT JOIN LATERAL unnest(c.mantissas, c.bits) WITH ORDINALITY u (m, bits, at) ON true;
+END;
 
 -- Where bucket `index` of an exponential histogram ends: 2^(index * 2^-schema). The last bucket ends at the largest float.
 CREATE FUNCTION watchpost.histogram_bound(schema int, index int) RETURNS float8
@@ -347,8 +228,8 @@ END
 $$;
 
 -- The chunks of groups of histograms that start at the given offsets.
-CREATE FUNCTION watchpost.histogram_chunks(body bytea, starts int[], time_ends int[], wanted bigint[])
-RETURNS TABLE (series_id bigint, p int, t_at int, n int)
+CREATE FUNCTION watchpost.histogram_chunks(body bytea, starts int[], wanted bigint[])
+RETURNS TABLE (series_id bigint, p int, vector int)
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
@@ -371,8 +252,7 @@ BEGIN
             IF wanted IS NULL OR id = ANY (wanted) THEN
                 series_id := id;
                 p := at;
-                t_at := CASE WHEN vectors[i] = 0 THEN 0 ELSE time_ends[vectors[i]] END;
-                n := time_ends[vectors[i] + 1] - t_at;
+                vector := vectors[i] + 1;
                 RETURN NEXT;
             END IF;
             at := at + lengths[i];
@@ -381,93 +261,42 @@ BEGIN
 END
 $$;
 
--- n unsigned varints.
-CREATE FUNCTION watchpost.decode_unsigned(body bytea, INOUT p int, n int, OUT vals bigint[])
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-AS $$
-DECLARE
-    b int;
-    s int;
-    v bigint;
-BEGIN
-    vals := '{}';
-    FOR i IN 1..n LOOP
-        b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
-        WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-        vals[i] := v;
-    END LOOP;
-END
-$$;
-
--- The groups of some packs that a batch's directory at `p` tells of: where each begins, and where it ends.
-CREATE FUNCTION watchpost.decode_directory(body bytea, p int, packs int[])
-RETURNS TABLE (group_start int, group_end int)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-AS $$
-DECLARE
-    n_groups int;
-    cells    bigint[];
-    pack     int := 0;
-BEGIN
-    SELECT d.p, d.v INTO p, n_groups FROM watchpost.decode_varint(body, p) d;
-    SELECT d.p, d.vals INTO p, cells FROM watchpost.decode_unsigned(body, p, 2 * n_groups) d;
-    FOR i IN 1..n_groups LOOP
-        pack := pack + cells[2 * i - 1]::int;
-        group_start := p;
-        p := p + cells[2 * i]::int;
-        group_end := p;
-        IF pack = ANY (packs) THEN
-            RETURN NEXT;
-        END IF;
-    END LOOP;
-END
-$$;
+-- The histograms of groups that start at the given offsets.
+CREATE FUNCTION watchpost.decode_histograms(
+    body bytea, starts int[],
+    firsts bigint[], steps bigint[], lens int[], ends int[], irregular bigint[], wanted bigint[]
+)
+RETURNS TABLE (
+    series_id bigint, ts bigint, start_ts bigint, reset_hint int, schema int, zero_threshold float8, count float8,
+    sum float8, sum_bits bigint, zero_count float8, lower float8[], upper float8[], counts float8[]
+)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT c.series_id,
+           CASE WHEN decode_histograms.steps[c.vector] = 0
+                THEN decode_histograms.irregular[decode_histograms.ends[c.vector] + h.index]
+                ELSE decode_histograms.firsts[c.vector] + (h.index - 1) * decode_histograms.steps[c.vector] END,
+           h.start_ts, h.reset_hint, h.schema, h.zero_threshold, h.count, h.sum, h.sum_bits, h.zero_count,
+           h.lower, h.upper, h.counts
+      FROM watchpost.histogram_chunks(decode_histograms.body, decode_histograms.starts, decode_histograms.wanted) c,
+           watchpost.decode_histogram_chunk(decode_histograms.body, c.p, decode_histograms.lens[c.vector]) h;
+END;
 
 -- Where the histograms begin, behind the group of floats at `p`. Null if there are none before `group_end`.
-CREATE FUNCTION watchpost.skip_floats(body bytea, p int, group_end int, time_ends int[]) RETURNS int
+CREATE FUNCTION watchpost.skip_floats(body bytea, p int, group_end int, lens int[]) RETURNS int
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
-    b        int;
-    v        bigint;
     n_series int;
     vectors  bigint[];
-    n        int;
-    n_skip   int;
 BEGIN
     SELECT d.p, d.v INTO p, n_series FROM watchpost.decode_varint(body, p) d;
     SELECT d.p INTO p FROM watchpost.decode_unsigned(body, p, n_series) d;
     SELECT d.p, d.vals INTO p, vectors FROM watchpost.decode_unsigned(body, p, n_series) d;
-    FOR i IN 1..n_series LOOP
-        n := time_ends[vectors[i] + 1] - CASE WHEN vectors[i] = 0 THEN 0 ELSE time_ends[vectors[i]] END;
-        b := get_byte(body, p); p := p + 1;
-        IF b >= 128 THEN
-            SELECT d.p, d.v INTO p, v FROM watchpost.decode_varint(body, p) d;
-            p := p + v::int;
-        ELSIF (b >> 4) & 3 = 3 AND b & 15 > 0 THEN
-            FOR j IN 1..2 * n LOOP
-                WHILE get_byte(body, p) > 127 LOOP p := p + 1; END LOOP;
-                p := p + 1;
-            END LOOP;
-        ELSIF (b >> 4) & 3 = 3 THEN
-            p := p + 8;
-            FOR j IN 2..n LOOP
-                p := p + 1 + (get_byte(body, p) & 15);
-            END LOOP;
-        ELSE
-            IF b & 64 <> 0 THEN
-                SELECT d.p, d.v INTO p, n_skip FROM watchpost.decode_varint(body, p) d;
-                FOR j IN 1..n_skip LOOP
-                    SELECT d.p + 8 INTO p FROM watchpost.decode_varint(body, p) d;
-                END LOOP;
-            END IF;
-            n_skip := CASE WHEN (b >> 4) & 3 = 0 THEN 1 ELSE n END;
-            FOR j IN 1..n_skip LOOP
-                WHILE get_byte(body, p) > 127 LOOP p := p + 1; END LOOP;
-                p := p + 1;
-            END LOOP;
-        END IF;
-    END LOOP;
+    -- Nothing is given out of any chunk.
+    SELECT c.p INTO p
+      FROM watchpost.decode_chunks(body, p, ARRAY(SELECT lens[v.v + 1] FROM unnest(vectors) WITH ORDINALITY v (v, at) ORDER BY v.at),
+                                   array_fill(1, ARRAY[n_series]), array_fill(0, ARRAY[n_series])) c;
     RETURN CASE WHEN p < group_end THEN p END;
 END
 $$;
@@ -482,28 +311,22 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
     -- Flat: every look into a compressed value would decompress all of it.
-    body      bytea := batch || ''::bytea;
-    p         int := 1;
-    times     bigint[];
-    time_ends int[];
-    starts    int[];
+    body   bytea := batch || ''::bytea;
+    p      int := 1;
+    head   record;
+    starts int[];
 BEGIN
     IF get_byte(body, 0) <> 1 THEN
         RAISE EXCEPTION 'batch format % is unknown to this version of the schema', get_byte(body, 0);
     END IF;
     SELECT d.p INTO p FROM watchpost.decode_varint(body, p) d;
-    SELECT t.p, t.times, t.time_ends INTO p, times, time_ends FROM watchpost.decode_times(body, p) t;
-    SELECT array_agg(watchpost.skip_floats(body, d.group_start, d.group_end, time_ends)) INTO starts
-      FROM watchpost.decode_directory(body, p, packs) d;
-    starts := array_remove(starts, NULL);
-    IF starts IS NULL THEN
-        RETURN;
-    END IF;
-    RETURN QUERY
-    SELECT c.series_id, times[c.t_at + h.index], h.start_ts, h.reset_hint, h.schema, h.zero_threshold, h.count, h.sum,
-           h.sum_bits, h.zero_count, h.lower, h.upper, h.counts
-      FROM watchpost.histogram_chunks(body, starts, time_ends, wanted) c,
-           watchpost.decode_histogram_chunk(body, c.p, c.n) h;
+    SELECT * INTO head FROM watchpost.decode_vectors(body, p);
+    starts := ARRAY(SELECT b.at
+                      FROM (SELECT watchpost.skip_floats(body, d.group_start, d.group_end, head.lens) AS at
+                              FROM watchpost.decode_directory(body, head.p, packs) d) b
+                     WHERE b.at IS NOT NULL);
+    RETURN QUERY SELECT * FROM watchpost.decode_histograms(
+        body, starts, head.firsts, head.steps, head.lens, head.ends, head.times, wanted);
 END
 $$;
 
@@ -516,24 +339,20 @@ RETURNS TABLE (
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
-    body      bytea := block || ''::bytea;
-    p         int;
-    times     bigint[];
-    time_ends int[];
+    body bytea := block || ''::bytea;
+    p    int;
+    head record;
 BEGIN
     IF get_byte(body, 0) <> 1 THEN
         RAISE EXCEPTION 'block format % is unknown to this version of the schema', get_byte(body, 0);
     END IF;
-    SELECT t.p, t.times, t.time_ends INTO p, times, time_ends FROM watchpost.decode_times(body, 1) t;
-    p := watchpost.skip_floats(body, p, length(body), time_ends);
+    SELECT * INTO head FROM watchpost.decode_vectors(body, 1);
+    p := watchpost.skip_floats(body, head.p, length(body), head.lens);
     IF p IS NULL THEN
         RETURN;
     END IF;
-    RETURN QUERY
-    SELECT c.series_id, times[c.t_at + h.index], h.start_ts, h.reset_hint, h.schema, h.zero_threshold, h.count, h.sum,
-           h.sum_bits, h.zero_count, h.lower, h.upper, h.counts
-      FROM watchpost.histogram_chunks(body, ARRAY[p], time_ends, wanted) c,
-           watchpost.decode_histogram_chunk(body, c.p, c.n) h;
+    RETURN QUERY SELECT * FROM watchpost.decode_histograms(
+        body, ARRAY[p], head.firsts, head.steps, head.lens, head.ends, head.times, wanted);
 END
 $$;
 

@@ -38,7 +38,7 @@ const STAGES: [(&str, i64); 4] = [
 ];
 const SAMPLES_PER_STAGE: i64 = 8;
 /// The first schema that fixtures may have been made with.
-const FIRST_SCHEMA: i64 = 4;
+const FIRST_SCHEMA: i64 = 7;
 /// Nobody who writes waits longer because of a migration.
 const GAP_MAX: Duration = Duration::from_millis(200);
 

@@ -29,6 +29,8 @@ CREATE TABLE watchpost.block_window (
     body      bytea  NOT NULL
 ) PARTITION BY RANGE (bucket);
 CREATE INDEX block_window_pack_idx ON watchpost.block_window (pack, t_min);
+-- Which jobs wrote to a day of windows: asked when the day becomes final, and, under a lock, when its partition is dropped.
+CREATE INDEX block_window_job_idx ON watchpost.block_window (job);
 
 -- Whole days, for good: sorted by pack, loaded frozen, so that vacuum never has anything to do here.
 CREATE TABLE watchpost.block (
@@ -62,16 +64,18 @@ INSERT INTO watchpost.id_range (name, next) VALUES ('job', 1);
 
 -- Every block that counts: what was merged is left out.
 CREATE VIEW watchpost.live_block AS
-    SELECT 0 AS age, b.bucket, b.pack, b.t_min, b.t_max, b.job AS ord, 0::bigint AS ord2, b.n_samples, b.body
+    SELECT 0 AS age, b.bucket, b.pack, b.t_min, b.t_max, b.job AS ord, 0::bigint AS ord2, b.n_samples, b.body,
+           0 AS writer
       FROM watchpost.block b
     UNION ALL
-    SELECT 1, b.bucket, b.pack, b.t_min, b.t_max, b.job, 0, b.n_samples, b.body
+    SELECT 1, b.bucket, b.pack, b.t_min, b.t_max, b.job, 0, b.n_samples, b.body, 0
       FROM watchpost.block_window b
      WHERE NOT EXISTS (SELECT FROM watchpost.merged m
                         WHERE m.source = 'block_window' AND m.bucket = b.bucket AND m.upto >= b.job)
     UNION ALL
     -- Each start of a receiver is a writer with a higher number, and counts its batches from 1 again.
-    SELECT 2, b.bucket, b.pack, b.t_min, b.t_max, b.bucket, (b.writer::bigint << 40) | b.seq, b.n_samples, b.body
+    SELECT 2, b.bucket, b.pack, b.t_min, b.t_max, b.bucket, (b.writer::bigint << 40) | b.seq, b.n_samples, b.body,
+           b.writer
       FROM watchpost.block_recent b
      WHERE NOT EXISTS (SELECT FROM watchpost.merged m WHERE m.source = 'block_recent' AND m.bucket = b.bucket);
 
