@@ -11,7 +11,17 @@ pub(crate) const DAY_MS: i64 = 86_400_000;
 
 /// Opens a database as a receiver would.
 pub(crate) async fn open(url: &str) -> anyhow::Result<(Receiver, Closing)> {
-    Ok(Receiver::open(Config::new(url.to_owned())).await?)
+    open_with(url, None).await
+}
+
+/// The same, with rollups kept for so long.
+pub(crate) async fn open_with(
+    url: &str,
+    rollups: Option<Duration>,
+) -> anyhow::Result<(Receiver, Closing)> {
+    let mut config = Config::new(url.to_owned());
+    config.storage.rollups = rollups;
+    Ok(Receiver::open(config).await?)
 }
 
 /// Brings everything to where it stays: flushed, merged to windows, and to final days.
@@ -107,5 +117,34 @@ pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow:
         took.as_secs_f64(),
         samples as f64 / took.as_secs_f64() / 1e6
     );
+    Ok(())
+}
+
+/// The hours of a day, from samples and from rollups.
+pub(crate) async fn hours(url: &str, db: &PgPool, end: i64) -> anyhow::Result<()> {
+    let ask = async || {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM watchpost.hourly('node_cpu_seconds_total', '{\"mode\": \"user\"}', to_timestamp($1), to_timestamp($2))",
+        )
+        .bind((end - DAY_MS) as f64 / 1e3)
+        .bind(end as f64 / 1e3)
+        .fetch_one(db)
+        .await?;
+        Ok(count as usize)
+    };
+    let (took, hours) = fastest(1, ask).await?;
+    println!("SQL hourly() from samples: {hours} hours in {:.2} s", took.as_secs_f64());
+    let (receiver, closing) =
+        open_with(url, Some(Duration::from_millis(365 * DAY_MS as u64))).await?;
+    let started = Instant::now();
+    receiver.storage().housekeep(now_ms() + 2 * DAY_MS).await?;
+    println!("rolled up in {:.1} s", started.elapsed().as_secs_f64());
+    let (took, hours) = fastest(3, ask).await?;
+    println!("SQL hourly() from rollups: {hours} hours in {:.3} s", took.as_secs_f64());
+    for (table, size) in tables(db).await? {
+        println!("  {table:14} {size:10} B");
+    }
+    drop(receiver);
+    closing.finished().await;
     Ok(())
 }

@@ -18,6 +18,12 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// `acks` in any order.
+    pub(crate) fn new(took: Duration, mut acks: Vec<Duration>, retried: usize) -> Self {
+        acks.sort_unstable();
+        Self { took, acks, retried }
+    }
+
     pub(crate) fn ack(&self, share: f64) -> Duration {
         let at = (self.acks.len() as f64 * share) as usize;
         self.acks.get(at.min(self.acks.len().saturating_sub(1))).copied().unwrap_or_default()
@@ -46,15 +52,14 @@ pub(crate) async fn send(url: &str, connections: &[Requests]) -> anyhow::Result<
             anyhow::Ok((acks, retried))
         }));
     }
-    let mut sent = Sent { took: Duration::ZERO, acks: Vec::new(), retried: 0 };
+    let mut all = Vec::new();
+    let mut retried = 0;
     for task in sending {
-        let (acks, retried) = task.await??;
-        sent.acks.extend(acks);
-        sent.retried += retried;
+        let (acks, pushed_back) = task.await??;
+        all.extend(acks);
+        retried += pushed_back;
     }
-    sent.took = started.elapsed();
-    sent.acks.sort_unstable();
-    Ok(sent)
+    Ok(Sent::new(started.elapsed(), all, retried))
 }
 
 /// `false`: pushed back, send it again.

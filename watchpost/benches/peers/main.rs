@@ -5,8 +5,10 @@
 //! - `million`: memory at a million series, and how long a restart takes with minutes that were not flushed.
 //! - `read`: one, a thousand and ten thousand series from final blocks, through the library and through SQL.
 //!
-//! `WATCHPOST_BENCH_VICTORIA_METRICS` and `WATCHPOST_BENCH_PROMETHEUS` name executables that are not on PATH, and
-//! `WATCHPOST_BENCH_RECEIVER` a `watchpost-receiver` to use instead of the one built here. Timings mean something only as ratios within one run on a machine that does nothing else.
+//! `WATCHPOST_BENCH_VICTORIA_METRICS` and `WATCHPOST_BENCH_PROMETHEUS` name executables that are not on PATH,
+//! `WATCHPOST_BENCH_RECEIVER` a `watchpost-receiver` to use instead of the one built here, and `WATCHPOST_BENCH_TIMESCALEDB`
+//! the address of a server on this machine that has TimescaleDB. Timings mean something only as ratios within one run on a
+//! machine that does nothing else.
 
 #![allow(
     clippy::print_stdout,
@@ -18,6 +20,7 @@ mod capture;
 mod engine;
 mod load;
 mod peer;
+mod rows;
 mod usage;
 mod workload;
 
@@ -63,7 +66,7 @@ enum Command {
             long,
             value_enum,
             value_delimiter = ',',
-            default_value = "watchpost,victoria-metrics,prometheus"
+            default_value = "watchpost,victoria-metrics,prometheus,rows,timescaledb"
         )]
         peers: Vec<Peer>,
     },
@@ -138,22 +141,19 @@ async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Resul
     println!("|---|---|---|---|---|---|---|---|---|");
     for peer in peers {
         let Some(version) = peer.version() else {
-            println!("| {} | not installed: skipped | | | | | | | |", peer.name());
+            println!("| {} | {} | | | | | | | |", peer.name(), peer.hint());
             continue;
         };
         let mut running = Running::start(*peer).await?;
-        let db = match &running.postgres {
-            Some(postgres) => Some(sqlx::PgPool::connect(&postgres.url()).await?),
-            None => None,
-        };
-        load::send(&running.write_url(), &first_round).await?;
+        let db = running.database().await?;
+        running.send(&first_round).await?;
         let wal_before = match &db {
             Some(db) => engine::wal(db).await?,
             None => 0,
         };
-        let empty = running.disk();
+        let empty = running.disk().await?;
         let (before, own_before) = (running.usage(), running.own_usage());
-        let sent = load::send(&running.write_url(), &requests).await?;
+        let sent = running.send(&requests).await?;
         let (after, own_after) = (running.usage(), running.own_usage());
         let wal = match &db {
             Some(db) => format!("{:.2}", (engine::wal(db).await? - wal_before) as f64 / samples),
@@ -170,7 +170,7 @@ async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Resul
             sent.ack(0.5).as_secs_f64() * 1e3,
             sent.ack(0.99).as_secs_f64() * 1e3,
             after.memory as f64 / 1e6,
-            running.disk().saturating_sub(empty) as f64 / samples,
+            running.disk().await?.saturating_sub(empty) as f64 / samples,
             sent.retried,
         );
         if let Some(db) = db {
@@ -181,7 +181,7 @@ async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Resul
         }
     }
     println!(
-        "\nWatchpost's answer means committed to PostgreSQL, which has synced it; the others' that it is in memory."
+        "\nWatchpost's answer means committed to PostgreSQL, which has synced it; the others' that it is in memory. Rows are copied as they lie, decoded before the clock starts: less than any program that takes remote write could do."
     );
     Ok(())
 }
@@ -222,7 +222,7 @@ async fn million(series: usize, rounds: usize) -> anyhow::Result<()> {
     let mut running = Running::start(Peer::Watchpost).await?;
     let idle = running.own_usage();
     let requests = workload.requests();
-    let sent = load::send(&running.write_url(), &requests).await?;
+    let sent = running.send(&requests).await?;
     let (usage, whole) = (running.own_usage(), running.usage());
     let per_series = |bytes: u64| bytes as f64 / series as f64;
     println!(
@@ -271,5 +271,6 @@ async fn read(series: usize, hours: usize) -> anyhow::Result<()> {
     engine::reads(&receiver, &db, end).await?;
     drop(receiver);
     closing.finished().await;
+    engine::hours(database.url(), &db, end).await?;
     Ok(())
 }

@@ -13,15 +13,28 @@ use receiver::db::{
     managed::{Managed, ManagedConfig},
     testing,
 };
+use sqlx::PgPool;
 use tempfile::TempDir;
 
-use super::usage::{self, Usage};
+use super::{
+    load::{self, Sent},
+    rows,
+    usage::{self, Usage},
+    workload::Requests,
+};
+
+/// A server that has TimescaleDB, as a superuser: `postgres://postgres@localhost/bench`.
+const TIMESCALEDB: &str = "WATCHPOST_BENCH_TIMESCALEDB";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Peer {
     Watchpost,
     VictoriaMetrics,
     Prometheus,
+    /// A row for each sample in the PostgreSQL that Watchpost uses: see [`rows`].
+    Rows,
+    /// The same in a hypertable of the server that `WATCHPOST_BENCH_TIMESCALEDB` names.
+    Timescaledb,
 }
 
 impl Peer {
@@ -30,33 +43,48 @@ impl Peer {
             Self::Watchpost => "Watchpost + PostgreSQL",
             Self::VictoriaMetrics => "VictoriaMetrics",
             Self::Prometheus => "Prometheus",
+            Self::Rows => "rows in PostgreSQL",
+            Self::Timescaledb => "rows in TimescaleDB",
         }
     }
 
-    /// The executable: from the variable of that name, else from PATH.
-    fn program(self) -> (&'static str, &'static str) {
+    /// What is said where it is missing.
+    pub(crate) fn hint(self) -> &'static str {
         match self {
+            Self::Timescaledb => "no server named by WATCHPOST_BENCH_TIMESCALEDB: skipped",
+            _ => "not installed: skipped",
+        }
+    }
+
+    /// The executable: from the variable of that name, else from PATH. `None`: it has none of its own.
+    fn program(self) -> Option<(&'static str, &'static str)> {
+        Some(match self {
             Self::Watchpost => ("WATCHPOST_BENCH_RECEIVER", env!("CARGO_BIN_EXE_watchpost")),
             Self::VictoriaMetrics => ("WATCHPOST_BENCH_VICTORIA_METRICS", "victoria-metrics"),
             Self::Prometheus => ("WATCHPOST_BENCH_PROMETHEUS", "prometheus"),
-        }
+            Self::Rows | Self::Timescaledb => return None,
+        })
     }
 
-    fn command(self) -> Command {
-        let (variable, usual) = self.program();
+    fn command(self) -> Option<Command> {
+        let (variable, usual) = self.program()?;
         if let Some(named) = env::var_os(variable) {
-            return Command::new(named);
+            return Some(Command::new(named));
         }
         let mut command = Command::new(usual);
         if self == Self::Watchpost {
             command.arg("receiver");
         }
-        command
+        Some(command)
     }
 
     /// Its version, or `None` where it is not installed.
     pub(crate) fn version(self) -> Option<String> {
-        let output = self.command().arg("--version").output().ok()?;
+        let Some(mut command) = self.command() else {
+            let is_there = self == Self::Rows || env::var_os(TIMESCALEDB).is_some();
+            return is_there.then(String::new);
+        };
+        let output = command.arg("--version").output().ok()?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned()
             + &String::from_utf8_lossy(&output.stderr);
         let is_version = |word: &&str| {
@@ -72,10 +100,13 @@ impl Peer {
 /// A peer that runs. Killed when dropped.
 pub(crate) struct Running {
     peer: Peer,
-    child: Child,
+    child: Option<Child>,
     pub(crate) postgres: Option<Managed>,
     pub(crate) folder: TempDir,
+    /// Where it serves, or of which database.
     url: String,
+    /// The first process of a server that is not ours, where it tells.
+    postmaster: Option<u32>,
 }
 
 impl Running {
@@ -83,14 +114,22 @@ impl Running {
         let folder = testing::folder();
         let postgres = match peer {
             // As in production: every commit is on the disk.
-            Peer::Watchpost => {
+            Peer::Watchpost | Peer::Rows => {
                 let config = ManagedConfig::new(folder.path().join("postgres"));
                 Some(Managed::start(config, |_| {}).await?)
             }
             _ => None,
         };
-        let (child, url) = spawn(peer, folder.path(), postgres.as_ref())?;
-        let running = Self { peer, child, postgres, folder, url };
+        let Some(command) = peer.command() else {
+            let url = match &postgres {
+                Some(postgres) => postgres.url(),
+                None => env::var(TIMESCALEDB).context(TIMESCALEDB)?,
+            };
+            let postmaster = rows::prepare(&url, peer == Peer::Timescaledb).await?;
+            return Ok(Self { peer, child: None, postgres, folder, url, postmaster });
+        };
+        let (child, url) = spawn(peer, command, folder.path(), postgres.as_ref())?;
+        let running = Self { peer, child: Some(child), postgres, folder, url, postmaster: None };
         running.ready().await?;
         Ok(running)
     }
@@ -112,8 +151,12 @@ impl Running {
         bail!("{} does not serve: {log}", self.peer.name());
     }
 
-    pub(crate) fn write_url(&self) -> String {
-        format!("{}/api/v1/write", self.url)
+    /// Sends requests as this peer takes them.
+    pub(crate) async fn send(&self, requests: &[Requests]) -> anyhow::Result<Sent> {
+        match self.child {
+            Some(_) => load::send(&format!("{}/api/v1/write", self.url), requests).await,
+            None => rows::send(&self.url, requests).await,
+        }
     }
 
     /// Of everything that belongs to it.
@@ -123,13 +166,14 @@ impl Running {
 
     /// Of the program alone, without its database.
     pub(crate) fn own_usage(&self) -> Usage {
-        usage::of(&[self.child.id()])
+        self.child.as_ref().map_or_else(Usage::default, |child| usage::of(&[child.id()]))
     }
 
     fn roots(&self) -> Vec<u32> {
         let postmaster = std::fs::read_to_string(self.postgres_data().join("postmaster.pid")).ok();
         let postmaster = postmaster.and_then(|text| text.lines().next()?.parse().ok());
-        std::iter::once(self.child.id()).chain(postmaster).collect()
+        let program = self.child.as_ref().map(Child::id);
+        program.into_iter().chain(postmaster).chain(self.postmaster).collect()
     }
 
     fn postgres_data(&self) -> PathBuf {
@@ -137,49 +181,69 @@ impl Running {
     }
 
     /// What it keeps on the disk now, without the write-ahead log of PostgreSQL, which is recycled.
-    pub(crate) fn disk(&self) -> u64 {
-        match self.peer {
-            Peer::Watchpost => usage::disk(&self.postgres_data().join("base")),
+    pub(crate) async fn disk(&self) -> anyhow::Result<u64> {
+        Ok(match self.peer {
+            Peer::Timescaledb => rows::disk(&self.url).await?,
+            Peer::Watchpost | Peer::Rows => usage::disk(&self.postgres_data().join("base")),
             _ => usage::disk(&self.folder.path().join("data")),
-        }
+        })
+    }
+
+    /// The database behind it, if that is PostgreSQL.
+    pub(crate) async fn database(&self) -> anyhow::Result<Option<PgPool>> {
+        let url = match (&self.postgres, self.peer) {
+            (Some(postgres), _) => postgres.url(),
+            (None, Peer::Timescaledb) => self.url.clone(),
+            (None, _) => return Ok(None),
+        };
+        Ok(Some(PgPool::connect(&url).await?))
     }
 
     /// Ends the program in order; what it stored stays, with its database.
     pub(crate) fn stop_program(&mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").arg(&pid).status()?;
-        self.child.wait()?;
+        let Some(child) = &mut self.child else { return Ok(()) };
+        Command::new("kill").arg(child.id().to_string()).status()?;
+        child.wait()?;
         Ok(())
     }
 
     /// Ends the program at once.
     pub(crate) fn kill_program(&mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
+        let Some(child) = &mut self.child else { return Ok(()) };
+        child.kill()?;
+        child.wait()?;
         Ok(())
     }
 
     /// Starts the program anew where another was stopped or killed.
     pub(crate) async fn again(&mut self) -> anyhow::Result<()> {
-        (self.child, self.url) = spawn(self.peer, self.folder.path(), self.postgres.as_ref())?;
+        let command = self.peer.command().context("a program of its own")?;
+        let (child, url) = spawn(self.peer, command, self.folder.path(), self.postgres.as_ref())?;
+        (self.child, self.url) = (Some(child), url);
         self.ready().await
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+        if let Some(child) = &mut self.child
+            && matches!(child.try_wait(), Ok(None))
+        {
+            let _ = child.kill();
+            let _ = child.wait();
         }
     }
 }
 
 /// Starts the program, and says where it will listen; what it needs is there already.
-fn spawn(peer: Peer, folder: &Path, postgres: Option<&Managed>) -> anyhow::Result<(Child, String)> {
+fn spawn(
+    peer: Peer,
+    mut command: Command,
+    folder: &Path,
+    postgres: Option<&Managed>,
+) -> anyhow::Result<(Child, String)> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let address = format!("127.0.0.1:{port}");
-    let mut command = peer.command();
     let data = folder.join("data");
     match peer {
         Peer::Watchpost => {
@@ -198,6 +262,7 @@ fn spawn(peer: Peer, folder: &Path, postgres: Option<&Managed>) -> anyhow::Resul
             command.arg(format!("--web.listen-address={address}"));
             command.arg("--web.enable-remote-write-receiver");
         }
+        Peer::Rows | Peer::Timescaledb => bail!("{} has no program", peer.name()),
     }
     let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
