@@ -16,4 +16,5 @@ mod managed;
 mod people;
 mod query_source;
 mod sql;
+mod tokens;
 mod write;
