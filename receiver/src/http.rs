@@ -4,16 +4,21 @@
 //! |---|---|
 //! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 ([`write`]) |
 //! | `POST`, `PUT /api/v1/admin/tsdb/delete_series` | deletion by selector ([`admin`]) |
+//! | `GET`, `POST /api/v1/admin/tokens`, `DELETE /api/v1/admin/tokens/{id}` | bearer tokens ([`tokens`]) |
 //! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |
 //! | `GET /api/v1/live`, `/api/v1/live/snapshot` | live updates ([`live`]) |
 //! | `GET /`, `/servers/…`, `/monitors`, `/status`, `/assets/…` | the console ([`console`]) |
 //! | `GET /-/healthy`, `/-/ready`, `/metrics` | `service::admin` |
+//!
+//! Who may use which of them is said in one table, [`auth::NEEDS`]; a route that is missing there is not served.
 
 pub mod admin;
+pub mod auth;
 pub mod console;
 mod error;
 pub mod live;
 pub mod status;
+pub(crate) mod tokens;
 mod write;
 
 use axum::Router;

@@ -15,6 +15,7 @@ pub mod model;
 mod receiver;
 pub mod storage;
 pub mod time;
+pub mod token;
 
 pub use receiver::{Args, Config, DEFAULT_ADDRESS, Receiver, host_name, run};
 pub use storage::Closing;

@@ -6,7 +6,8 @@ use axum::Router;
 use service::{Health, Metrics, Shutdown, WebArgs};
 
 use crate::{
-    http,
+    db, http,
+    http::auth::Access,
     ingest::{Ingest, IngestMetrics, Limits},
     live::{self, Hub},
     model::Clock,
@@ -15,6 +16,7 @@ use crate::{
         commit::{Committed, Listener},
         retention::Retention,
     },
+    token::Keyring,
 };
 
 /// The flags of `watchpost-receiver` and of `watchpost receiver`.
@@ -47,6 +49,10 @@ pub struct Args {
     /// Serve /api/v1/admin, by which series can be deleted
     #[arg(long = "web.enable-admin-api", help_heading = "Web")]
     pub admin_api: bool,
+    /// Ask for a bearer token on loopback, too; on other addresses one is needed unless --web.config.file asks for
+    /// passwords or certificates
+    #[arg(long = "web.require-token", help_heading = "Web")]
+    pub require_token: bool,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -59,13 +65,15 @@ pub struct Config {
     pub limits: Limits,
     /// Whether `/api/v1/admin` does what it is asked to.
     pub admin_api: bool,
+    /// Who is let in over HTTP.
+    pub access: Access,
 }
 
 impl Config {
-    /// The usual limits, and samples kept for ever.
+    /// The usual limits, samples kept for ever, and everybody let in.
     pub fn new(database_url: String) -> Self {
         let storage = storage::Options::new(database_url, host_name());
-        Self { storage, limits: Limits::default(), admin_api: false }
+        Self { storage, limits: Limits::default(), admin_api: false, access: Access::open() }
     }
 }
 
@@ -77,7 +85,10 @@ pub struct Receiver {
     hub: Hub,
     metrics: Metrics,
     health: Health,
-    admin_api: bool,
+    admin_api: http::admin::Enabled,
+    access: Access,
+    keyring: Keyring,
+    denied: http::auth::Denied,
 }
 
 /// Hands what is committed to the hub, which exists only once the storage does.
@@ -100,6 +111,10 @@ impl Receiver {
     /// Connects, migrates, reads back what a receiver before this one left in the log.
     pub async fn open(config: Config) -> Result<(Self, Closing), storage::OpenError> {
         let metrics = Metrics::new("receiver");
+        let keyring = Keyring::new(
+            db::connect_options(&config.storage.database_url)
+                .map_err(|source| storage::OpenError::Database { source })?,
+        );
         let live = Arc::new(Live::default());
         let listener = Arc::clone(&live);
         let (storage, closing) = Storage::open(config.storage, listener).await?;
@@ -114,8 +129,11 @@ impl Receiver {
         let health = Health::default();
         health.ready();
         tokio::spawn(follow(storage.accepting(), health.clone()));
-        let admin_api = config.admin_api;
-        Ok((Self { storage, ingest, hub, metrics, health, admin_api }, closing))
+        let denied = metrics.register(http::auth::Denied::register);
+        let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
+        let this =
+            Self { storage, ingest, hub, metrics, health, admin_api, access, keyring, denied };
+        Ok((this, closing))
     }
 
     /// The way in for parts of the same process.
@@ -140,13 +158,19 @@ impl Receiver {
     /// All that is served. `shutdown` ends the live connections, which would keep a server from draining.
     pub fn router(&self, shutdown: &Shutdown) -> Router {
         let app = http::App::new(self.ingest.clone());
-        http::router(app)
+        let routes = http::router(app)
             .merge(http::status::router(self.storage.reader().clone()))
             .merge(http::admin::router(self.storage.clone(), self.admin_api))
+            .merge(http::tokens::router(
+                self.storage.reader().db().clone(),
+                self.keyring.clone(),
+                self.admin_api,
+            ))
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
             .merge(http::console::router())
             .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
-            .fallback(http::console::not_found)
+            .fallback(http::console::not_found);
+        http::auth::guarded(routes, self.access.clone(), self.keyring.clone(), self.denied.clone())
     }
 }
 
@@ -168,12 +192,9 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
             "no database: give --database-url (or DATABASE_URL), or run `watchpost`, which brings a PostgreSQL of its own"
         );
     };
-    let web_config = args.web.config()?;
+    let web_config = args.web.config()?.letting_bearers_pass();
     let listeners = args.web.bind(DEFAULT_ADDRESS)?;
-    if !web_config.asks_for_credentials() {
-        let addresses: Vec<_> = listeners.iter().map(service::web::Listener::address).collect();
-        service::web::exposure::check(&addresses, "read and write")?;
-    }
+    let addresses: Vec<_> = listeners.iter().map(service::web::Listener::address).collect();
     let mut config = Config::new(database_url);
     config.storage.retention =
         Retention { all: args.retention.map(|span| span.0), rules: args.retention_for };
@@ -185,6 +206,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         config.storage.clock = Clock::System { ahead_ms: ahead.0.as_millis() as i64 };
     }
     config.admin_api = args.admin_api;
+    config.access = Access::new(web_config.clone(), &addresses, args.require_token);
     let (receiver, closing) = Receiver::open(config).await?;
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);

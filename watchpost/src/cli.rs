@@ -34,6 +34,9 @@ enum Command {
     Receiver(Box<Program<receiver::Args>>),
     /// Only the blackbox exporter, as the program watchpost-blackbox
     Blackbox(Box<Program<blackbox::Args>>),
+    /// Bearer tokens: who may write, read or administer
+    #[command(subcommand)]
+    Token(receiver::token::command::Token),
     /// Look after what is stored
     #[command(subcommand)]
     Storage(Storage),
@@ -71,6 +74,7 @@ impl Cli {
                 let Program { program, log } = *args;
                 service::run(&log, Threads::Two, |shutdown| blackbox::run(program, shutdown))
             }
+            Some(Command::Token(token)) => receiver::token::command::run(&token),
             Some(Command::Storage(storage)) => storage::run(&storage),
             Some(Command::Check(check)) => check::run(&check),
             Some(Command::Health(args)) => health::run(&args),

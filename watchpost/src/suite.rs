@@ -57,6 +57,7 @@ impl Suite {
         config.storage.retention.rules = args.retention_for.clone();
         config.storage.rollups = args.rollups.map(|span| span.0);
         config.admin_api = args.admin_api;
+        config.access = parts.ports.access(args.require_token);
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),
@@ -78,7 +79,7 @@ impl Suite {
         let addresses = ports.addresses();
         let mut core = Stage::default();
         let pages = receiver.router(core.stop_token());
-        core.serve(ports.receiver, pages, ports.web.clone());
+        core.serve(ports.receiver, pages, ports.web.clone().letting_bearers_pass());
 
         let mut edges = Stage::default();
         edges.serve(ports.exporter, exporter.router(), ports.web.clone());

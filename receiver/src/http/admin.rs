@@ -28,14 +28,34 @@ const FORM_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 struct Admin {
     storage: Storage,
-    is_enabled: bool,
+    enabled: Enabled,
+}
+
+/// Whether `--web.enable-admin-api` was given.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Enabled(pub(crate) bool);
+
+/// What is asked for is switched off.
+pub(crate) struct Disabled;
+
+impl Enabled {
+    pub(crate) fn check(self) -> Result<(), Disabled> {
+        if self.0 { Ok(()) } else { Err(Disabled) }
+    }
+}
+
+impl From<Disabled> for Response {
+    fn from(_: Disabled) -> Self {
+        let text = "admin APIs disabled: start with --web.enable-admin-api";
+        refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+    }
 }
 
 /// The endpoints that change data.
-pub(crate) fn router(storage: Storage, is_enabled: bool) -> Router {
+pub(crate) fn router(storage: Storage, enabled: Enabled) -> Router {
     Router::new()
         .route("/api/v1/admin/tsdb/delete_series", post(delete_series).put(delete_series))
-        .with_state(Admin { storage, is_enabled })
+        .with_state(Admin { storage, enabled })
 }
 
 async fn delete_series(
@@ -43,10 +63,7 @@ async fn delete_series(
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, Response> {
-    if !admin.is_enabled {
-        let text = "admin APIs disabled: start with --web.enable-admin-api";
-        return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text));
-    }
+    admin.enabled.check()?;
     let mut pairs = pairs_of(query.as_deref().unwrap_or("").as_bytes()).map_err(bad_data)?;
     let is_form = request
         .headers()
@@ -113,7 +130,7 @@ fn bad_data(message: impl ToString) -> Response {
     refuse(StatusCode::BAD_REQUEST, "bad_data", &message.to_string())
 }
 
-fn refuse(status: StatusCode, kind: &str, message: &str) -> Response {
+pub(crate) fn refuse(status: StatusCode, kind: &str, message: &str) -> Response {
     let body: Value = json!({"status": "error", "errorType": kind, "error": message});
     (status, Json(body)).into_response()
 }

@@ -5,12 +5,15 @@
 //! | `GET /api/v1/live` | a WebSocket, subprotocol `watchpost.live.v1+json` |
 //! | `GET /api/v1/live/snapshot` | one snapshot as JSON: `match[]` or `view` (and `server`), `range`, `step`, `points` |
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
     extract::{
-        RawQuery, State, WebSocketUpgrade,
+        Extension, RawQuery, State, WebSocketUpgrade,
         ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
     },
     http::{HeaderMap, StatusCode, header},
@@ -23,12 +26,15 @@ use serde_json::json;
 use service::Shutdown;
 use tokio::time::{self, Instant as Deadline, MissedTickBehavior};
 
-use crate::live::{
-    Action, Hub, Session, Topic, Window, Work,
-    protocol::{
-        CLIENT_MESSAGE_BYTES_MAX, Close, HEARTBEAT_EVERY, PING_EVERY, PONG_TIMEOUT, Refusal,
-        SUBPROTOCOL, Subscribe, WRITE_TIMEOUT,
+use crate::{
+    live::{
+        Action, Hub, Session, Topic, Window, Work,
+        protocol::{
+            CLIENT_MESSAGE_BYTES_MAX, Close, HEARTBEAT_EVERY, PING_EVERY, PONG_TIMEOUT, Refusal,
+            SUBPROTOCOL, Subscribe, WRITE_TIMEOUT,
+        },
     },
+    token::Pass,
 };
 
 /// Messages that are read for each that is written while there is much to write.
@@ -50,6 +56,7 @@ pub fn router(hub: Hub, shutdown: Shutdown) -> Router {
 
 async fn upgrade(
     State(live): State<Live>,
+    pass: Option<Extension<Pass>>,
     headers: HeaderMap,
     request: WebSocketUpgrade,
 ) -> Response {
@@ -64,13 +71,13 @@ async fn upgrade(
         .protocols([SUBPROTOCOL])
         .max_message_size(CLIENT_MESSAGE_BYTES_MAX)
         .max_frame_size(CLIENT_MESSAGE_BYTES_MAX)
-        .on_upgrade(move |socket| serve(socket, live))
+        .on_upgrade(move |socket| serve(socket, live, pass.map(|Extension(pass)| pass)))
         .into_response()
 }
 
 /// Browsers say which page opens a WebSocket, and send cookies and passwords whichever it is: without this check any
 /// page could read along. Programs send no `Origin`.
-fn is_same_origin(headers: &HeaderMap) -> bool {
+pub(super) fn is_same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return true };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let of_origin = origin.to_str().ok().and_then(|origin| {
@@ -130,13 +137,13 @@ fn refuse(status: StatusCode, code: &str, message: &str) -> Response {
     (status, Json(json!({"status": "error", "errorType": code, "error": message}))).into_response()
 }
 
-async fn serve(mut socket: WebSocket, live: Live) {
+async fn serve(mut socket: WebSocket, live: Live, pass: Option<Pass>) {
     let Some(session) = Session::open(&live.hub) else {
         let _ = time::timeout(WRITE_TIMEOUT, close(&mut socket, Close::Busy)).await;
         return;
     };
     Connection { socket, session, work: FuturesUnordered::new(), ping_sent: None }
-        .run(&live.shutdown)
+        .run(&live.shutdown, pass)
         .await;
 }
 
@@ -154,13 +161,20 @@ enum Flow {
 }
 
 impl Connection {
-    async fn run(mut self, shutdown: &Shutdown) {
+    async fn run(mut self, shutdown: &Shutdown, pass: Option<Pass>) {
         let ticks = |every: Duration| {
             let mut ticks = time::interval_at(Deadline::now() + every, every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             ticks
         };
         let (mut heartbeats, mut pings) = (ticks(HEARTBEAT_EVERY), ticks(PING_EVERY));
+        let mut is_revoked = false;
+        let mut revoked = pin!(async {
+            match &pass {
+                Some(pass) => pass.ended().await,
+                None => std::future::pending().await,
+            }
+        });
         loop {
             self.work.extend(self.session.repairs());
             let until = match self.session.next(Instant::now()) {
@@ -199,6 +213,11 @@ impl Connection {
                     Flow::On
                 }
                 _ = pings.tick() => self.ping().await,
+                () = &mut revoked, if !is_revoked => {
+                    is_revoked = true;
+                    self.session.close(Close::Revoked);
+                    Flow::On
+                }
                 () = shutdown.fired() => {
                     self.session.close(Close::Restart);
                     Flow::On

@@ -140,13 +140,15 @@ pub enum Close {
     BadFrame,
     /// No pong within [`PONG_TIMEOUT`].
     PongTimeout,
+    /// The token that opened the connection was revoked or has expired.
+    Revoked,
     /// A write was blocked for [`WRITE_TIMEOUT`], or replies piled up.
     Slow,
 }
 
 impl Close {
-    pub const ALL: [Self; 5] =
-        [Self::Restart, Self::Busy, Self::BadFrame, Self::PongTimeout, Self::Slow];
+    pub const ALL: [Self; 6] =
+        [Self::Restart, Self::Busy, Self::BadFrame, Self::Revoked, Self::PongTimeout, Self::Slow];
 
     /// The WebSocket close code (RFC 6455 section 7.4; 4000–4999 are for applications).
     pub fn code(self) -> u16 {
@@ -154,6 +156,7 @@ impl Close {
             Self::Restart => 1012,
             Self::Busy => 1013,
             Self::BadFrame => 4400,
+            Self::Revoked => 4401,
             Self::PongTimeout => 4408,
             Self::Slow => 4413,
         }
@@ -165,6 +168,7 @@ impl Close {
             Self::Restart => "restart",
             Self::Busy => "busy",
             Self::BadFrame => "bad_frame",
+            Self::Revoked => "revoked",
             Self::PongTimeout => "pong_timeout",
             Self::Slow => "slow",
         }

@@ -17,4 +17,5 @@ mod people;
 mod query_source;
 mod rollups;
 mod sql;
+mod tokens;
 mod write;

@@ -12,6 +12,11 @@ pub struct Exposed {
     pub could: &'static str,
 }
 
+/// Whether others can reach one of the addresses.
+pub fn is_wide(addresses: &[SocketAddr]) -> bool {
+    addresses.iter().any(|address| !address.ip().is_loopback())
+}
+
 /// Refuses addresses that others can reach while nobody is asked for a password. `could` is what they could do there.
 pub fn check(addresses: &[SocketAddr], could: &'static str) -> Result<(), Exposed> {
     match addresses.iter().find(|address| !address.ip().is_loopback()) {

@@ -68,6 +68,9 @@ impl Gate {
             return Ok(None);
         }
         let authorization = request.headers().get(header::AUTHORIZATION);
+        if self.config.lets_bearers_pass && authorization.is_some_and(is_bearer) {
+            return Ok(None);
+        }
         match self.config.passwords.check(&settings.users, authorization).await {
             Ok(name) => Ok(Some(User(name))),
             Err(Denied::Unauthorized) => {
@@ -97,4 +100,9 @@ impl Gate {
             Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal error\n").into_response(),
         }
     }
+}
+
+/// Whether the credentials are a token (RFC 6750).
+fn is_bearer(authorization: &HeaderValue) -> bool {
+    authorization.as_bytes().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"bearer "))
 }

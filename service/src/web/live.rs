@@ -46,6 +46,7 @@ pub struct Config {
     pub(super) counts: Connections,
     pub(super) grace: Duration,
     pub(super) connections_max: usize,
+    pub(super) lets_bearers_pass: bool,
 }
 
 impl Default for Config {
@@ -56,6 +57,7 @@ impl Default for Config {
             counts: Connections::default(),
             grace: GRACE,
             connections_max: CONNECTIONS_MAX,
+            lets_bearers_pass: false,
         }
     }
 }
@@ -121,6 +123,13 @@ impl Config {
         self
     }
 
+    /// Lets requests with a bearer token go by the users of the file: only for a router that checks tokens itself. Such
+    /// a request comes without a [`User`](super::User).
+    pub fn letting_bearers_pass(mut self) -> Self {
+        self.lets_bearers_pass = true;
+        self
+    }
+
     /// Whether clients speak TLS.
     pub fn is_tls(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.settings().tls.is_some())
@@ -132,6 +141,11 @@ impl Config {
             let settings = file.settings();
             !settings.users.is_empty() || settings.verifies_clients
         })
+    }
+
+    /// Whether a client without a bearer token needs a password.
+    pub fn asks_for_password(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.settings().users.is_empty())
     }
 
     /// The settings in force, after a look whether the files have changed.

@@ -56,6 +56,10 @@ pub struct Args {
     /// Serve /api/v1/admin, by which series can be deleted
     #[arg(long = "web.enable-admin-api", help_heading = "Web")]
     pub admin_api: bool,
+    /// Ask for a bearer token on loopback, too; on other addresses one is needed unless --web.config.file asks for
+    /// passwords or certificates
+    #[arg(long = "web.require-token", help_heading = "Web")]
+    pub require_token: bool,
     /// Where the programs postgres and initdb lie, if they are not found
     #[arg(long = "postgres.bin-dir", value_name = "FOLDER", help_heading = "Storage")]
     pub postgres_bin_dir: Option<PathBuf>,

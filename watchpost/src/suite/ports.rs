@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context;
+use receiver::http::auth::Access;
 use service::web::{self, exposure};
 
 use super::Args;
@@ -35,10 +36,15 @@ impl Ports {
         let blackbox = bind_for("--blackbox.listen-address", &args.blackbox_listen_address)?;
         // The exporter's page only shows; it is open everywhere, as node_exporter is.
         if !web.asks_for_credentials() {
-            exposure::check(&addresses(&receiver), "read and write")?;
             exposure::check(&addresses(&blackbox), "let this machine send requests")?;
         }
         Ok(Self { receiver, exporter, blackbox, web })
+    }
+
+    /// Who is let in to the receiver.
+    pub(super) fn access(&self, is_token_required: bool) -> Access {
+        let web = self.web.clone().letting_bearers_pass();
+        Access::new(web, &addresses(&self.receiver), is_token_required)
     }
 
     pub(super) fn addresses(&self) -> Addresses {

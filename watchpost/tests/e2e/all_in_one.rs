@@ -204,16 +204,33 @@ async fn the_same_folder_twice_is_refused() {
 #[tokio::test]
 async fn the_network_is_not_let_in_without_a_password() {
     let folder = testing::folder();
-    for (flag, could) in
-        [("--web.listen-address", "read and write"), ("--blackbox.listen-address", "send requests")]
-    {
-        let mut command = watchpost();
-        command.arg("--storage.path").arg(folder.path().join("storage"));
-        for other in ["--web.listen-address", "--blackbox.listen-address"] {
-            command.args([other, if other == flag { "0.0.0.0:0" } else { "127.0.0.1:0" }]);
-        }
-        command.args(["--exporter.listen-address", "127.0.0.1:0"]);
-        let line = refusal(folder.path(), command).await;
-        assert!(line.contains(could) && line.contains("--web.config.file"), "{line}");
-    }
+    let mut command = watchpost();
+    command.arg("--storage.path").arg(folder.path().join("storage"));
+    command.args(["--blackbox.listen-address", "0.0.0.0:0"]);
+    command.args(["--web.listen-address", "127.0.0.1:0"]);
+    command.args(["--exporter.listen-address", "127.0.0.1:0"]);
+    let line = refusal(folder.path(), command).await;
+    assert!(line.contains("send requests") && line.contains("--web.config.file"), "{line}");
+}
+
+/// The console wide open to the network asks for a token, which the command line makes, also while all of it runs.
+#[tokio::test]
+async fn beyond_loopback_a_token_is_asked_for() {
+    let folder = testing::folder();
+    let mut command = command(&folder.path().join("storage"));
+    command.arg("--web.require-token");
+    let mut process = Process::start("watchpost", folder.path(), command);
+    process.says("Stop it with Ctrl-C").await;
+    let console = process.says("console ").await;
+    let database_url = process.says("psql '").await.trim_end_matches('\'').to_owned();
+    assert_eq!(http().get(&console).send().await.unwrap().status(), 401);
+    let mut create = watchpost();
+    create.args(["token", "create", "--name", "me", "--scope", "read"]);
+    let made = create.args(["--database-url", &database_url]).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let token = String::from_utf8(made.stdout).unwrap();
+    let answer = http().get(&console).bearer_auth(token.trim_end()).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(!process.log().contains(token.trim_end()), "a token is in the log");
+    process.stop().await;
 }
