@@ -52,7 +52,7 @@ pub enum WriteError {
     #[error(transparent)]
     Snappy(#[from] SnappyError),
     #[error("the body is not a prometheus.WriteRequest: {0}")]
-    Wire(#[from] WireError),
+    Wire(#[source] WireError),
     #[error("the request holds more than {limit} {what}")]
     TooMany { what: &'static str, limit: usize },
     #[error("the database cannot be reached or did not answer in time")]
@@ -67,6 +67,15 @@ pub enum WriteError {
     },
     #[error(transparent)]
     Append(#[from] AppendError),
+}
+
+impl From<WireError> for WriteError {
+    fn from(err: WireError) -> Self {
+        match err {
+            WireError::TooMany { what, limit } => Self::TooMany { what, limit },
+            err => Self::Wire(err),
+        }
+    }
 }
 
 impl WriteError {

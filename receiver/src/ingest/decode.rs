@@ -87,7 +87,9 @@ fn v1_body(
             ..Decoded::default()
         },
     };
-    walk::v1(body, &mut decoder)?;
+    let bounds =
+        walk::Bounds { elements: limits.samples_per_request_max, ..walk::Bounds::default() };
+    walk::v1(body, bounds, &mut decoder)?;
     Ok(decoder.decoded)
 }
 
