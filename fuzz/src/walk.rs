@@ -61,7 +61,7 @@ impl Rebuilt {
 
 pub fn target(data: &[u8]) {
     let mut rebuilt = Rebuilt::default();
-    let walked = walk::v1(data, &mut rebuilt);
+    let walked = walk::v1(data, walk::Bounds::default(), &mut rebuilt);
     let Ok(decoded) = WriteRequest::decode(data) else {
         // Prost looks into everything at once.
         return;

@@ -2,7 +2,7 @@
 //!
 //! | endpoint | what |
 //! |---|---|
-//! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 ([`write`]) |
+//! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 and 2.0 ([`write`]) |
 //! | `POST`, `PUT /api/v1/admin/tsdb/delete_series` | deletion by selector ([`admin`]) |
 //! | `GET`, `POST /api/v1/admin/tokens`, `DELETE /api/v1/admin/tokens/{id}` | bearer tokens ([`tokens`]) |
 //! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |

@@ -2,9 +2,12 @@
 //!
 //! A request is walked in place ([`decode`]): a series that is known is found by a hash of its raw label bytes, and only
 //! unknown ones are taken apart and judged ([`validate`]). What is good is committed; what is not is named and counted,
-//! and harms nothing else ([`Refusals`]).
+//! and harms nothing else ([`Refusals`]). Samples, native histograms, exemplars and start timestamps of one request are
+//! committed together; what it says about metrics goes before them.
 
 mod decode;
+mod described;
+mod exemplar;
 mod histogram;
 mod limits;
 pub mod metrics;
@@ -18,6 +21,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::{remote_write::WireError, snappy::SnappyError};
 
+use self::{
+    decode::{Decoded, UnknownSeries},
+    described::Described,
+};
 pub use self::{
     limits::Limits,
     metrics::IngestMetrics,
@@ -28,8 +35,10 @@ use crate::{
     model::now_ms,
     storage::{
         Storage,
-        catalogue::RawHasher,
-        commit::{AppendError, Incoming, IncomingHistogram},
+        catalogue::{RawHasher, Unknown},
+        commit::{AppendError, Content, Incoming, IncomingHistogram},
+        exemplar::IncomingExemplar,
+        start::IncomingStart,
     },
 };
 
@@ -37,13 +46,39 @@ use crate::{
 /// thread and back costs a tenth of that. Prometheus' usual requests are a quarter of it.
 const INLINE_BYTES_MAX: usize = 128 << 10;
 
+/// A version of remote write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    V1,
+    V2,
+}
+
+impl Version {
+    /// The name of its protobuf message.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::V1 => "prometheus.WriteRequest",
+            Self::V2 => "io.prometheus.write.v2.Request",
+        }
+    }
+}
+
 /// What became of a request whose good part is committed.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Samples that are stored now.
+    /// Samples that are stored now, without native histograms.
     pub samples: usize,
+    pub histograms: usize,
+    pub exemplars: usize,
     /// What was not stored, and why. Not empty: the sender has to be told.
     pub refusals: Refusals,
+}
+
+impl Written {
+    /// What the sender of a request that was refused in part is told.
+    pub fn explain(&self) -> String {
+        self.refusals.explain(self.samples + self.histograms, self.exemplars)
+    }
 }
 
 /// Why nothing of a request was stored.
@@ -51,8 +86,8 @@ pub struct Written {
 pub enum WriteError {
     #[error(transparent)]
     Snappy(#[from] SnappyError),
-    #[error("the body is not a prometheus.WriteRequest: {0}")]
-    Wire(#[from] WireError),
+    #[error("the body is not a {}: {source}", version.message())]
+    Wire { version: Version, source: WireError },
     #[error("the request holds more than {limit} {what}")]
     TooMany { what: &'static str, limit: usize },
     #[error("the database cannot be reached or did not answer in time")]
@@ -73,7 +108,7 @@ impl WriteError {
     /// Whether the same request may succeed later.
     pub fn outlook(&self) -> Outlook {
         match self {
-            Self::Snappy(_) | Self::Wire(_) | Self::TooMany { .. } | Self::Refused { .. } => {
+            Self::Snappy(_) | Self::Wire { .. } | Self::TooMany { .. } | Self::Refused { .. } => {
                 Outlook::NeverPasses
             }
             Self::Append(AppendError::TooManySamples) => Outlook::NeverPasses,
@@ -87,13 +122,20 @@ impl WriteError {
 pub struct Ingest {
     storage: Storage,
     hasher: RawHasher,
+    described: Described,
     limits: Arc<Limits>,
     metrics: IngestMetrics,
 }
 
 impl Ingest {
     pub fn new(storage: Storage, limits: Limits, metrics: IngestMetrics) -> Self {
-        Self { storage, hasher: RawHasher::new(), limits: Arc::new(limits), metrics }
+        Self {
+            storage,
+            hasher: RawHasher::new(),
+            described: Described::default(),
+            limits: Arc::new(limits),
+            metrics,
+        }
     }
 
     pub fn limits(&self) -> &Limits {
@@ -102,7 +144,12 @@ impl Ingest {
 
     /// Stores a remote write 1.0 request: a snappy block of a `prometheus.WriteRequest`. Returns when it is committed.
     pub async fn write_v1(&self, block: Bytes) -> Result<Written, WriteError> {
-        let outcome = self.decode_and_append(block).await;
+        self.write(Version::V1, block).await
+    }
+
+    /// Stores a snappy block of the message of this version. Returns when it is committed.
+    pub async fn write(&self, version: Version, block: Bytes) -> Result<Written, WriteError> {
+        let outcome = self.decode_and_append(version, block).await;
         match &outcome {
             Ok(written) => self.metrics.written(written),
             Err(err) => self.metrics.failed(err),
@@ -110,55 +157,76 @@ impl Ingest {
         outcome
     }
 
-    async fn decode_and_append(&self, block: Bytes) -> Result<Written, WriteError> {
+    async fn decode_and_append(
+        &self,
+        version: Version,
+        block: Bytes,
+    ) -> Result<Written, WriteError> {
         let now = now_ms();
         let decoded = if block.len() <= INLINE_BYTES_MAX {
-            let index = self.storage.catalogue().index();
-            decode::v1(&block, &index, &self.hasher, &self.limits, now)?
+            self.decode(version, &block, now)?
         } else {
             let this = self.clone();
-            let decoding = tokio::task::spawn_blocking(move || {
-                let index = this.storage.catalogue().index();
-                decode::v1(&block, &index, &this.hasher, &this.limits, now)
-            });
+            let decoding = tokio::task::spawn_blocking(move || this.decode(version, &block, now));
             match decoding.await {
                 Ok(decoded) => decoded?,
                 Err(err) => std::panic::resume_unwind(err.into_panic()),
             }
         };
+        self.metrics.starts_ignored(decoded.starts_ignored);
         let mut refusals = decoded.refusals;
-        let (mut samples, mut histograms) = (decoded.samples, decoded.histograms);
+        let mut content = decoded.content;
         if !decoded.unknown.is_empty() {
-            self.resolve(decoded.unknown, &mut samples, &mut histograms).await?;
+            self.resolve(decoded.unknown, &mut content).await?;
         }
         if !decoded.metadata.is_empty() {
             self.storage.catalogue().describe(decoded.metadata).await.map_err(database)?;
+            self.described.remember(&decoded.described);
         }
-        let appended = self.storage.append_all(samples, histograms).await?;
+        let appended = self.storage.append_all(content).await?;
         refusals.conflicts(&appended, |series| {
             self.storage.reader().labels(series).map(|labels| labels.to_string())
         });
-        Ok(Written { samples: appended.written, refusals })
+        Ok(Written {
+            samples: appended.written - appended.histograms,
+            histograms: appended.histograms,
+            exemplars: appended.exemplars,
+            refusals,
+        })
     }
 
-    /// Finds or creates the series that were not known and adds their samples.
+    fn decode(&self, version: Version, block: &[u8], now: i64) -> Result<Decoded, WriteError> {
+        let context = decode::Context {
+            index: &self.storage.catalogue().index(),
+            hasher: &self.hasher,
+            starts: self.storage.starts(),
+            described: &self.described,
+            limits: &self.limits,
+            now,
+        };
+        decode::decode(version, block, context)
+    }
+
+    /// Finds or creates the series that were not known and adds what they brought.
     async fn resolve(
         &self,
-        unknown: Vec<decode::UnknownSeries>,
-        samples: &mut Vec<Incoming>,
-        histograms: &mut Vec<IncomingHistogram>,
+        unknown: Vec<UnknownSeries>,
+        content: &mut Content,
     ) -> Result<(), WriteError> {
-        let mut series = Vec::with_capacity(unknown.len());
-        let mut of_series = Vec::with_capacity(unknown.len());
-        for unknown in unknown {
-            series.push(unknown.series);
-            of_series.push((unknown.samples, unknown.histograms));
-        }
+        let (series, brought): (Vec<Unknown>, Vec<_>) = unknown
+            .into_iter()
+            .map(|one| (one.series, (one.samples, one.histograms, one.exemplars, one.starts)))
+            .unzip();
         let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
-        for (known, (of_floats, of_histograms)) in known.into_iter().zip(of_series) {
-            samples.extend(of_floats.into_iter().map(|sample| Incoming { known, sample }));
-            let incoming = |sample| IncomingHistogram { known, sample };
-            histograms.extend(of_histograms.into_iter().map(incoming));
+        for (known, (samples, histograms, exemplars, starts)) in known.into_iter().zip(brought) {
+            let (position, series) = (known.position, known.series);
+            content.samples.extend(samples.into_iter().map(|sample| Incoming { known, sample }));
+            let histogram = |sample| IncomingHistogram { known, sample };
+            content.histograms.extend(histograms.into_iter().map(histogram));
+            let exemplar = |exemplar| IncomingExemplar { series, exemplar };
+            content.exemplars.extend(exemplars.into_iter().map(exemplar));
+            let start = |(ts, start_ts)| IncomingStart { position, series, ts, start_ts };
+            content.starts.extend(starts.into_iter().map(start));
         }
         Ok(())
     }

@@ -117,6 +117,10 @@ impl Receiver {
         );
         let live = Arc::new(Live::default());
         let listener = Arc::clone(&live);
+        let mut limits = config.limits;
+        if let Some(age_ms) = config.storage.retention.age_ms_max() {
+            limits.age_ms_max = limits.age_ms_max.min(age_ms);
+        }
         let (storage, closing) = Storage::open(config.storage, listener).await?;
         let live_metrics = metrics.register(live::Metrics::register);
         let hub = live
@@ -124,7 +128,7 @@ impl Receiver {
             .get_or_init(|| Hub::new(Arc::new(storage.reader().clone()), live_metrics))
             .clone();
         let ingest_metrics = metrics.register(IngestMetrics::register);
-        let ingest = Ingest::new(storage.clone(), config.limits, ingest_metrics);
+        let ingest = Ingest::new(storage.clone(), limits, ingest_metrics);
         metrics.register(|registry| storage.metrics().register(registry));
         let health = Health::default();
         health.ready();

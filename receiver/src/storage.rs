@@ -6,6 +6,7 @@
 //! - [`histogram`]: samples that are histograms.
 //! - [`catalogue`]: which series there are.
 //! - [`commit`]: group commit into the batch log; [`partition`] keeps the log's partitions, [`writer`] its owner.
+//! - [`exemplar`], [`start`]: what is committed beside the samples, as ordinary rows.
 //! - [`head`]: what is not in blocks yet, in memory.
 //! - [`flush`] turns the head into rows of [`block`]s; `housekeeping` says when, and drops what nobody needs.
 //! - `merge` turns flushed blocks into larger ones, and days into final ones, under a `lease`.
@@ -22,6 +23,7 @@ pub mod codec;
 pub mod commit;
 mod copy;
 pub mod delete;
+pub mod exemplar;
 pub mod flush;
 pub mod head;
 pub mod histogram;
@@ -36,6 +38,7 @@ pub mod report;
 pub mod retention;
 mod rollup;
 mod source;
+pub mod start;
 mod tail;
 pub mod writer;
 
@@ -50,13 +53,15 @@ use tracing::{error, info, warn};
 
 use self::{
     catalogue::Catalogue,
-    commit::{AppendError, Appended, Appender, Committer, Incoming, IncomingHistogram, Listener},
+    commit::{AppendError, Appended, Appender, Committer, Content, Incoming, Listener},
     delete::{DeleteError, Preview, Request},
+    exemplar::SeriesExemplars,
     flush::{FlushError, Flushed},
     head::Head,
     histogram::HistogramSample,
     partition::Table,
     retention::Retention,
+    start::Starts,
     writer::Current,
 };
 use crate::{
@@ -159,6 +164,7 @@ struct Shared {
     db: PgPool,
     catalogue: Arc<Catalogue>,
     head: Head,
+    starts: Starts,
     writer: Current,
     flushing: tokio::sync::Mutex<()>,
     housekeeping: tokio::sync::Mutex<()>,
@@ -223,7 +229,7 @@ impl Storage {
             "storage is open"
         );
         let now = options.clock.now_ms();
-        for table in [Table::Batch, Table::BlockRecent] {
+        for table in [Table::Batch, Table::BlockRecent, Table::Exemplar] {
             partition::ensure(&db, table, table.bucket_of(now))
                 .await
                 .map_err(|source| OpenError::Writer { source })?;
@@ -234,15 +240,18 @@ impl Storage {
             options: connect_options,
             writer: writer.clone(),
             head: head.clone(),
+            starts: Starts::default(),
             clock: options.clock.clone(),
             listener: Arc::clone(&listener),
         };
+        let starts = committer.starts.clone();
         let (appender, committing) = committer.start();
         let flushing = tokio::sync::Mutex::default();
         let shared = Arc::new(Shared {
             db: db.clone(),
             catalogue: Arc::new(catalogue),
             head,
+            starts,
             writer,
             flushing,
             housekeeping: tokio::sync::Mutex::default(),
@@ -265,16 +274,17 @@ impl Storage {
 
     /// Returns when the samples are committed.
     pub async fn append(&self, samples: Vec<Incoming>) -> Result<Appended, AppendError> {
-        self.append_all(samples, Vec::new()).await
+        self.append_all(Content { samples, ..Content::default() }).await
     }
 
-    /// Returns when samples and native histograms are committed, in one transaction.
-    pub async fn append_all(
-        &self,
-        samples: Vec<Incoming>,
-        histograms: Vec<IncomingHistogram>,
-    ) -> Result<Appended, AppendError> {
-        self.appender.append(samples, histograms).await
+    /// Returns when everything is committed, in one transaction.
+    pub async fn append_all(&self, content: Content) -> Result<Appended, AppendError> {
+        self.appender.append(content).await
+    }
+
+    /// What is known about when counters started.
+    pub fn starts(&self) -> &Starts {
+        &self.reader.0.starts
     }
 
     pub fn reader(&self) -> &Reader {
@@ -299,6 +309,7 @@ impl Storage {
         let (deletion, n_series) = delete::create(&shared.db, &shared.catalogue, request).await?;
         shared.learn_of_deletions().await?;
         if let Some(deletion) = deletion {
+            exemplar::delete(&shared.db, deletion).await?;
             info!(deletion, series = n_series, "deletion {deletion} hides {n_series} series");
         }
         Ok(n_series)
@@ -364,6 +375,18 @@ impl Reader {
     /// The same, pack by pack, while the database sends what comes next.
     pub fn stream(&self, series: &[SeriesId], from: i64, to: i64) -> PackStream {
         read::stream(self.places(), series, from, to)
+    }
+
+    /// The exemplars of these series with `from <= ts <= to`, in milliseconds, by series in order of their numbers; at most
+    /// `limit` in all.
+    pub async fn exemplars(
+        &self,
+        series: &[SeriesId],
+        from: i64,
+        to: i64,
+        limit: usize,
+    ) -> Result<Vec<SeriesExemplars>, ReadError> {
+        Ok(exemplar::read(&self.0.db, series, from, to, limit).await?)
     }
 
     fn places(&self) -> read::Places<'_> {

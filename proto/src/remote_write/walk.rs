@@ -1,9 +1,43 @@
 //! A request walked in place: no message is built, no string is copied.
 //!
-//! Finding a known series needs no more than the raw bytes of its labels, and a sample is sixteen bytes: decoding into
-//! [`super::v1`] structs costs about ten times as much as this walk. A property test holds the two equal.
+//! Finding a known series needs no more than the raw bytes of its labels, or references to them, and a sample is sixteen
+//! bytes: decoding into [`super::v1`] or [`super::v2`] structs costs about ten times as much as this walk. Property tests
+//! hold the two equal.
 
+mod referenced;
+
+pub use self::referenced::{
+    LABEL_REFS_KEPT, RawMetadata, ReferencedSeries, ReferencedVisitor, Symbols, v2,
+};
 use super::wire::{Wire, WireError};
+
+/// How much is gathered before the visitor is asked: an element takes two bytes on the wire, and ten times as many here.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Samples, exemplars and histograms of one series, each.
+    pub elements: usize,
+    /// Strings in the table of a 2.0 request.
+    pub symbols: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { elements: 1 << 20, symbols: 1 << 20 }
+    }
+}
+
+fn push<T>(
+    out: &mut Vec<T>,
+    element: T,
+    what: &'static str,
+    limit: usize,
+) -> Result<(), WireError> {
+    if out.len() >= limit {
+        return Err(WireError::TooMany { what, limit });
+    }
+    out.push(element);
+    Ok(())
+}
 
 /// One sample as it lies in the request.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +74,7 @@ pub trait Visitor {
 }
 
 /// Walks a remote write 1.0 `WriteRequest`.
-pub fn v1<V: Visitor>(body: &[u8], visitor: &mut V) -> Result<(), V::Error> {
+pub fn v1<V: Visitor>(body: &[u8], bounds: Bounds, visitor: &mut V) -> Result<(), V::Error> {
     let mut samples = Vec::new();
     let mut exemplars = Vec::new();
     let mut histograms = Vec::new();
@@ -53,7 +87,8 @@ pub fn v1<V: Visitor>(body: &[u8], visitor: &mut V) -> Result<(), V::Error> {
                 samples.clear();
                 exemplars.clear();
                 histograms.clear();
-                let contiguous = v1_series(message, &mut samples, &mut exemplars, &mut histograms)?;
+                let contiguous =
+                    v1_series(message, bounds, &mut samples, &mut exemplars, &mut histograms)?;
                 let labels = match contiguous {
                     Some(labels) => labels,
                     None => {
@@ -78,6 +113,7 @@ pub fn v1<V: Visitor>(body: &[u8], visitor: &mut V) -> Result<(), V::Error> {
 /// Reads one `TimeSeries`; gives the span of its label fields, or `None` if other fields stand between them.
 fn v1_series<'a>(
     message: &'a [u8],
+    bounds: Bounds,
     samples: &mut Vec<RawSample>,
     exemplars: &mut Vec<&'a [u8]>,
     histograms: &mut Vec<&'a [u8]>,
@@ -99,17 +135,27 @@ fn v1_series<'a>(
                     contiguous = false;
                 }
             }
-            (2, wire_type) => samples.push(v1_sample(wire.len_delimited(2, wire_type)?)?),
-            (3, wire_type) => exemplars.push(wire.len_delimited(3, wire_type)?),
-            (4, wire_type) => histograms.push(wire.len_delimited(4, wire_type)?),
+            (2, wire_type) => {
+                let read = sample::<false>(wire.len_delimited(2, wire_type)?)?;
+                push(samples, read, "samples", bounds.elements)?;
+            }
+            (3, wire_type) => {
+                let message = wire.len_delimited(3, wire_type)?;
+                push(exemplars, message, "exemplars", bounds.elements)?;
+            }
+            (4, wire_type) => {
+                let message = wire.len_delimited(4, wire_type)?;
+                push(histograms, message, "histograms", bounds.elements)?;
+            }
             (field, wire_type) => wire.skip(field, wire_type)?,
         }
     }
     Ok(contiguous.then(|| &message[labels]))
 }
 
+/// Reads one `Sample`. Only 2.0 knows when counting started; in 1.0 that field's number is nobody's.
 #[inline]
-fn v1_sample(message: &[u8]) -> Result<RawSample, WireError> {
+fn sample<const HAS_START: bool>(message: &[u8]) -> Result<RawSample, WireError> {
     let mut sample = RawSample { timestamp: 0, value: 0.0, start_timestamp: 0 };
     let mut wire = Wire(message);
     // As every encoder writes it: the value, then the timestamp.
@@ -124,6 +170,7 @@ fn v1_sample(message: &[u8]) -> Result<RawSample, WireError> {
         match wire.key()? {
             (1, wire_type) => sample.value = wire.double(1, wire_type)?,
             (2, wire_type) => sample.timestamp = wire.int64(2, wire_type)?,
+            (3, wire_type) if HAS_START => sample.start_timestamp = wire.int64(3, wire_type)?,
             (field, wire_type) => wire.skip(field, wire_type)?,
         }
     }

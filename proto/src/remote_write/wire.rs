@@ -13,12 +13,15 @@ pub enum WireError {
     BadFieldNumber,
     #[error("groups are nested too deep")]
     TooDeep,
+    /// Not a fault of the bytes: whoever reads them does not want so many.
+    #[error("the request holds more than {limit} {what}")]
+    TooMany { what: &'static str, limit: usize },
 }
 
 /// As deep as prost follows.
 const GROUP_DEPTH_MAX: u32 = 100;
 
-const VARINT: u8 = 0;
+pub(super) const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const LEN: u8 = 2;
 const GROUP_START: u8 = 3;

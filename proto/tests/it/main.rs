@@ -2,3 +2,4 @@
 
 mod generated;
 mod walk;
+mod walk_referenced;

@@ -43,7 +43,7 @@ impl walk::Visitor for Rebuilt {
 
 fn walked(body: &[u8]) -> Result<v1::WriteRequest, WireError> {
     let mut rebuilt = Rebuilt::default();
-    walk::v1(body, &mut rebuilt)?;
+    walk::v1(body, walk::Bounds::default(), &mut rebuilt)?;
     Ok(rebuilt.0)
 }
 
@@ -117,7 +117,7 @@ proptest! {
             }
             fn metadata(&mut self, _: &[u8]) -> Result<(), WireError> { Ok(()) }
         }
-        let _ = walk::v1(&bytes, &mut Ignore);
+        let _ = walk::v1(&bytes, walk::Bounds::default(), &mut Ignore);
     }
 }
 

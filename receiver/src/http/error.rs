@@ -15,7 +15,7 @@ use axum::{
 use proto::snappy::SnappyError;
 use tracing::warn;
 
-use crate::{db::sqlstate::Outlook, ingest::WriteError};
+use crate::{db::sqlstate::Outlook, ingest::WriteError, storage::commit::AppendError};
 
 /// Senders obey it to the letter, so it is short, and spread, or all their shards come back at once.
 const RETRY_AFTER: std::ops::RangeInclusive<u64> = 1..=5;
@@ -39,7 +39,9 @@ impl IntoResponse for WriteError {
             }
             (
                 Outlook::NeverPasses,
-                Self::Snappy(SnappyError::TooLarge { .. }) | Self::TooMany { .. },
+                Self::Snappy(SnappyError::TooLarge { .. })
+                | Self::TooMany { .. }
+                | Self::Append(AppendError::TooManySamples),
             ) => (StatusCode::PAYLOAD_TOO_LARGE, text).into_response(),
             (Outlook::NeverPasses, Self::Refused { .. }) => {
                 // We should have found it before Postgres did.

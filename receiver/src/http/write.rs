@@ -8,7 +8,7 @@ use axum::{
     Router,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -16,9 +16,8 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use self::negotiate::Version;
 use super::{App, error};
-use crate::ingest::{Limits, WriteError};
+use crate::ingest::{Limits, Version, WriteError, Written};
 
 /// A sender that cannot deliver a body in this time gets its connection back.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -57,22 +56,62 @@ impl IntoResponse for Busy {
     }
 }
 
-async fn write(
-    State(app): State<App>,
-    headers: HeaderMap,
+async fn write(State(app): State<App>, headers: HeaderMap, body: Body) -> Response {
+    let version = match negotiate::negotiate(&headers) {
+        Ok(version) => version,
+        Err(err) => return (StatusCode::UNSUPPORTED_MEDIA_TYPE, err).into_response(),
+    };
+    let (counts, answer) = match take(&app, version, &headers, body).await {
+        Ok(written) => (Counts::of(&written), answer(&written)),
+        // What may be sent again is counted when it is.
+        Err(refused) => (Counts::default(), refused),
+    };
+    match version {
+        // Senders of 1.0 take counts for those of 2.0.
+        Version::V1 => answer,
+        Version::V2 => (counts.headers(), answer).into_response(),
+    }
+}
+
+async fn take(
+    app: &App,
+    version: Version,
+    headers: &HeaderMap,
     body: Body,
-) -> Result<StatusCode, Response> {
-    match negotiate::negotiate(&headers)
-        .map_err(|err| (StatusCode::UNSUPPORTED_MEDIA_TYPE, err).into_response())?
-    {
-        Version::V1 => {}
-    }
-    let (block, _room) = read_body(&app.write_shield, &headers, body).await?;
-    let written = app.ingest.write_v1(block).await.map_err(WriteError::into_response)?;
+) -> Result<Written, Response> {
+    let (block, _room) = read_body(&app.write_shield, headers, body).await?;
+    app.ingest.write(version, block).await.map_err(WriteError::into_response)
+}
+
+fn answer(written: &Written) -> Response {
     if written.refusals.is_empty() {
-        return Ok(StatusCode::NO_CONTENT);
+        return StatusCode::NO_CONTENT.into_response();
     }
-    Err((StatusCode::BAD_REQUEST, written.refusals.explain(written.samples)).into_response())
+    (StatusCode::BAD_REQUEST, written.explain()).into_response()
+}
+
+/// What a sender of 2.0 is told to be stored; without it, it has to assume that nothing is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    samples: usize,
+    histograms: usize,
+    exemplars: usize,
+}
+
+impl Counts {
+    fn of(written: &Written) -> Self {
+        let Written { samples, histograms, exemplars, .. } = *written;
+        Self { samples, histograms, exemplars }
+    }
+
+    /// <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers>
+    fn headers(self) -> [(&'static str, HeaderValue); 3] {
+        [
+            ("x-prometheus-remote-write-samples-written", self.samples.into()),
+            ("x-prometheus-remote-write-histograms-written", self.histograms.into()),
+            ("x-prometheus-remote-write-exemplars-written", self.exemplars.into()),
+        ]
+    }
 }
 
 /// The whole body, never more than the limit, and room for it among all bodies.
@@ -111,8 +150,9 @@ async fn read_body(
     match tokio::time::timeout(BODY_TIMEOUT, reading).await {
         Ok(outcome) => outcome?,
         Err(_) => {
+            // Not 408: senders would never try again, and a slow network may be quicker the next time.
             let text = format!("the body did not arrive within {} s\n", BODY_TIMEOUT.as_secs());
-            return Err((StatusCode::REQUEST_TIMEOUT, text).into_response());
+            return Err(error::unavailable(text));
         }
     }
     Ok((bytes.into(), room))

@@ -1,54 +1,85 @@
 //! From the bytes of a request to samples of series: one pass, no message built.
+//!
+//! The two protocols differ in where labels stand ([`v1`], [`v2`]); what becomes of a series is the same for both.
+
+mod v1;
+mod v2;
 
 use std::{cell::RefCell, sync::Arc};
 
 use proto::{
-    remote_write::{Message, v1::MetricMetadata, walk},
+    remote_write::{
+        WireError,
+        walk::{self, RawSample},
+    },
     snappy,
 };
 
-use super::{Limits, Reason, Refusals, WriteError, histogram, validate};
+use super::{
+    Limits, Reason, Refusals, Version, WriteError,
+    described::Described,
+    exemplar::InvalidExemplar,
+    histogram,
+    validate::{self, RawLabels},
+};
 use crate::{
     model::Sample,
     storage::{
-        catalogue::{Description, Index, RawHasher, Unknown},
-        commit::{Incoming, IncomingHistogram},
+        catalogue::{Description, Index, Known, Position, RawHasher, RawKey, Unknown},
+        commit::{Content, Incoming, IncomingHistogram},
+        exemplar::{Exemplar, IncomingExemplar},
         histogram::HistogramSample,
+        start::{IncomingStart, Judgement, Starts},
     },
 };
 
 /// What a request holds.
 #[derive(Debug, Default)]
 pub(super) struct Decoded {
-    /// Samples of series that the index knows.
-    pub(super) samples: Vec<Incoming>,
-    /// Histograms of series that the index knows.
-    pub(super) histograms: Vec<IncomingHistogram>,
+    /// Of series that the index knows.
+    pub(super) content: Content,
     pub(super) unknown: Vec<UnknownSeries>,
     pub(super) metadata: Vec<Description>,
+    /// What is to be remembered once the metadata is stored.
+    pub(super) described: Vec<(Position, u64)>,
+    /// Start timestamps that make no sense.
+    pub(super) starts_ignored: usize,
     pub(super) refusals: Refusals,
 }
 
-/// A series that the index does not know, with its samples.
+/// A series that the index does not know, with what it brought.
 #[derive(Debug)]
 pub(super) struct UnknownSeries {
     pub(super) series: Unknown,
     pub(super) samples: Vec<Sample>,
     pub(super) histograms: Vec<HistogramSample>,
+    pub(super) exemplars: Vec<Exemplar>,
+    /// Times of samples, and since when those count.
+    pub(super) starts: Vec<(i64, i64)>,
 }
 
-/// Decodes a snappy block of a remote write 1.0 `WriteRequest`.
-pub(super) fn v1(
+/// What decoding looks things up in.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) index: &'a Index,
+    pub(super) hasher: &'a RawHasher,
+    pub(super) starts: &'a Starts,
+    pub(super) described: &'a Described,
+    pub(super) limits: &'a Limits,
+    /// Milliseconds since the Unix epoch.
+    pub(super) now: i64,
+}
+
+/// Decodes a snappy block of a request.
+pub(super) fn decode(
+    version: Version,
     block: &[u8],
-    index: &Index,
-    hasher: &RawHasher,
-    limits: &Limits,
-    now: i64,
+    context: Context<'_>,
 ) -> Result<Decoded, WriteError> {
     BODY.with_borrow_mut(|body| {
-        let decoded = snappy::decompress(block, limits.decoded_bytes_max, body)
+        let decoded = snappy::decompress(block, context.limits.decoded_bytes_max, body)
             .map_err(WriteError::from)
-            .and_then(|()| v1_body(body, index, hasher, limits, now));
+            .and_then(|()| decode_body(version, body, context));
         if body.capacity() > KEPT_BYTES_MAX {
             *body = Vec::new();
         }
@@ -63,141 +94,256 @@ thread_local! {
 
 /// How much of it a thread keeps.
 const KEPT_BYTES_MAX: usize = 2 << 20;
-/// A sample with its labels takes about this many bytes; a guess that saves growing.
+/// A sample with its labels takes about this many bytes, or references to labels; a guess that saves growing.
 const SAMPLE_BYTES: usize = 128;
+const REFERENCED_SAMPLE_BYTES: usize = 48;
 /// The guess goes no further than this.
 const SAMPLES_GUESS_MAX: usize = 10_000;
 
-fn v1_body(
+/// Decodes a request that is no longer compressed.
+pub(super) fn decode_body(
+    version: Version,
     body: &[u8],
-    index: &Index,
-    hasher: &RawHasher,
-    limits: &Limits,
-    now: i64,
+    context: Context<'_>,
 ) -> Result<Decoded, WriteError> {
+    let bounds = walk::Bounds {
+        elements: context.limits.samples_per_request_max,
+        symbols: context.limits.symbols_per_request_max,
+    };
+    let sample_bytes = match version {
+        Version::V1 => SAMPLE_BYTES,
+        Version::V2 => REFERENCED_SAMPLE_BYTES,
+    };
     let mut decoder = Decoder {
-        index,
-        hasher,
-        limits,
-        now,
+        context,
         n_series: 0,
         n_samples: 0,
-        decoded: Decoded {
-            samples: Vec::with_capacity((body.len() / SAMPLE_BYTES).min(SAMPLES_GUESS_MAX)),
-            ..Decoded::default()
-        },
+        n_exemplars: 0,
+        expanded_bytes: 0,
+        decoded: Decoded::default(),
     };
-    walk::v1(body, &mut decoder)?;
-    Ok(decoder.decoded)
+    let guess = (body.len() / sample_bytes).min(SAMPLES_GUESS_MAX);
+    decoder.decoded.content.samples = Vec::with_capacity(guess);
+    let walked = match version {
+        Version::V1 => walk::v1(body, bounds, &mut decoder),
+        Version::V2 => walk::v2(body, bounds, &mut v2::Referenced::new(&mut decoder)),
+    };
+    match walked {
+        Ok(()) => Ok(decoder.decoded),
+        Err(Stop::Wire(WireError::TooMany { what, limit })) => {
+            Err(WriteError::TooMany { what, limit })
+        }
+        Err(Stop::Wire(source)) => Err(WriteError::Wire { version, source }),
+        Err(Stop::Refused(err)) => Err(err),
+    }
+}
+
+/// Why a walk ended early.
+#[derive(Debug)]
+enum Stop {
+    Wire(WireError),
+    Refused(WriteError),
+}
+
+impl From<WireError> for Stop {
+    fn from(err: WireError) -> Self {
+        Self::Wire(err)
+    }
+}
+
+impl From<WriteError> for Stop {
+    fn from(err: WriteError) -> Self {
+        Self::Refused(err)
+    }
 }
 
 struct Decoder<'a> {
-    index: &'a Index,
-    hasher: &'a RawHasher,
-    limits: &'a Limits,
-    now: i64,
+    context: Context<'a>,
     n_series: usize,
     n_samples: usize,
+    n_exemplars: usize,
+    expanded_bytes: usize,
     decoded: Decoded,
 }
 
-impl walk::Visitor for Decoder<'_> {
-    type Error = WriteError;
+/// One series of either protocol.
+struct Series<'s, L> {
+    labels: L,
+    samples: &'s [RawSample],
+    histograms: &'s [&'s [u8]],
+    exemplars: &'s [&'s [u8]],
+    /// Since when samples count that do not say so themselves; 0 where unknown.
+    created: i64,
+}
 
-    fn series(&mut self, series: walk::RawSeries<'_>) -> Result<(), WriteError> {
-        self.n_series += 1;
-        self.n_samples += series.samples.len() + series.histograms.len();
-        if self.n_series > self.limits.series_per_request_max {
-            return Err(WriteError::TooMany {
-                what: "series",
-                limit: self.limits.series_per_request_max,
-            });
-        }
-        self.check_samples()?;
-        let raw_key = self.hasher.key(series.labels);
-        if let Some(known) = self.index.by_raw_key(raw_key) {
-            for raw in series.samples {
-                let sample = Sample { ts: raw.timestamp, value: raw.value };
-                match validate::time(sample.ts, self.now, self.limits) {
-                    Ok(()) => self.decoded.samples.push(Incoming { known, sample }),
-                    Err(reason) => self.refuse_sample(reason, series.labels, sample),
-                }
-            }
-            if !series.histograms.is_empty() {
-                let incoming = |sample| IncomingHistogram { known, sample };
-                let histograms = self.histograms(&series)?.into_iter().map(incoming);
-                self.decoded.histograms.extend(histograms);
-            }
-            return Ok(());
-        }
-        match validate::labels(series.labels, self.limits) {
-            Ok(labels) => self.unknown(Unknown { raw_key, labels }, &series)?,
-            Err(reason) => {
-                // A bad series without samples is still something that its sender should know of.
-                let n_samples = (series.samples.len() + series.histograms.len()).max(1);
-                self.decoded.refusals.add(reason, n_samples, || validate::display(series.labels));
-            }
-        }
-        Ok(())
-    }
-
-    fn metadata(&mut self, message: &[u8]) -> Result<(), WriteError> {
-        self.n_series += 1;
-        if self.n_series > self.limits.series_per_request_max {
-            return Err(WriteError::TooMany {
-                what: "metadata entries",
-                limit: self.limits.series_per_request_max,
-            });
-        }
-        // Help for humans: what cannot be read of it is not worth refusing samples for.
-        if let Ok(metadata) = MetricMetadata::decode(message)
-            && let Some(description) = Description::new(&metadata)
-        {
-            self.decoded.metadata.push(description);
-        }
-        Ok(())
+impl<L> Series<'_, L> {
+    fn n_elements(&self) -> usize {
+        self.samples.len() + self.histograms.len() + self.exemplars.len()
     }
 }
 
+/// What became of a series.
+enum Taken {
+    Known(Known),
+    /// New, or nothing of it was to be stored.
+    New,
+    Refused,
+}
+
 impl Decoder<'_> {
-    fn unknown(
+    /// Counts a series and what it brings, before anything is done about it.
+    fn count(
         &mut self,
-        unknown: Unknown,
-        series: &walk::RawSeries<'_>,
+        samples: usize,
+        exemplars: usize,
+        what: &'static str,
     ) -> Result<(), WriteError> {
-        let mut samples = Vec::with_capacity(series.samples.len());
+        self.n_series += 1;
+        self.n_samples += samples;
+        self.n_exemplars += exemplars;
+        let limits = self.context.limits;
+        if self.n_series > limits.series_per_request_max {
+            return Err(WriteError::TooMany { what, limit: limits.series_per_request_max });
+        }
+        if self.n_exemplars > limits.exemplars_per_request_max {
+            let limit = limits.exemplars_per_request_max;
+            return Err(WriteError::TooMany { what: "exemplars", limit });
+        }
+        self.check_samples()
+    }
+
+    /// Stores what can be stored of a series, which is found by the key of its label bytes. `exemplar` decodes one.
+    #[inline]
+    fn take<L: RawLabels>(
+        &mut self,
+        key: Option<RawKey>,
+        series: Series<'_, L>,
+        exemplar: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
+    ) -> Result<Taken, WriteError> {
+        self.count(
+            series.samples.len() + series.histograms.len(),
+            series.exemplars.len(),
+            "series",
+        )?;
+        if let Some(known) = key.and_then(|key| self.context.index.by_raw_key(key)) {
+            self.known(known, &series, exemplar)?;
+            return Ok(Taken::Known(known));
+        }
+        match validate::labels(series.labels, self.context.limits) {
+            Ok(labels) => {
+                let raw_key = key.expect("labels that are in order have a key");
+                self.expand(labels.iter().map(|l| l.name.len() + l.value.len()).sum())?;
+                self.unknown(Unknown { raw_key, labels }, &series, exemplar)?;
+                Ok(Taken::New)
+            }
+            Err(reason) => {
+                self.refuse_series(reason, &series);
+                Ok(Taken::Refused)
+            }
+        }
+    }
+
+    #[inline]
+    fn known<L: RawLabels>(
+        &mut self,
+        known: Known,
+        series: &Series<'_, L>,
+        exemplar: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
+    ) -> Result<(), WriteError> {
         for raw in series.samples {
             let sample = Sample { ts: raw.timestamp, value: raw.value };
-            match validate::time(sample.ts, self.now, self.limits) {
-                Ok(()) => samples.push(sample),
+            match validate::time(sample.ts, self.context.now, self.context.limits) {
+                Ok(()) => {
+                    self.decoded.content.samples.push(Incoming { known, sample });
+                    if let Some(start_ts) = self.start(raw, series.created) {
+                        self.start_of_known(known, sample.ts, start_ts);
+                    }
+                }
                 Err(reason) => self.refuse_sample(reason, series.labels, sample),
             }
         }
-        // A series is created by its first sample, not by being mentioned.
-        let histograms = self.histograms(series)?;
-        if !samples.is_empty() || !histograms.is_empty() {
-            self.decoded.unknown.push(UnknownSeries { series: unknown, samples, histograms });
+        if !series.histograms.is_empty() {
+            let incoming = |sample| IncomingHistogram { known, sample };
+            let histograms = self.histograms(series)?.into_iter().map(incoming);
+            self.decoded.content.histograms.extend(histograms);
+        }
+        if !series.exemplars.is_empty() {
+            let incoming = |exemplar| IncomingExemplar { series: known.series, exemplar };
+            let exemplars = self.exemplars(series, exemplar).into_iter().map(incoming);
+            self.decoded.content.exemplars.extend(exemplars);
         }
         Ok(())
     }
 
-    /// The histograms of a series that can be stored; the others are refused.
-    fn histograms(
+    fn unknown<L: RawLabels>(
         &mut self,
-        series: &walk::RawSeries<'_>,
+        unknown: Unknown,
+        series: &Series<'_, L>,
+        exemplar: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
+    ) -> Result<(), WriteError> {
+        let mut samples = Vec::with_capacity(series.samples.len());
+        let mut starts = Vec::new();
+        for raw in series.samples {
+            let sample = Sample { ts: raw.timestamp, value: raw.value };
+            match validate::time(sample.ts, self.context.now, self.context.limits) {
+                Ok(()) => {
+                    samples.push(sample);
+                    starts.extend(self.start(raw, series.created).map(|start| (sample.ts, start)));
+                }
+                Err(reason) => self.refuse_sample(reason, series.labels, sample),
+            }
+        }
+        let histograms = self.histograms(series)?;
+        let exemplars = self.exemplars(series, exemplar);
+        // A series is created by its first sample, not by being mentioned.
+        if !samples.is_empty() || !histograms.is_empty() || !exemplars.is_empty() {
+            let unknown = UnknownSeries { series: unknown, samples, histograms, exemplars, starts };
+            self.decoded.unknown.push(unknown);
+        }
+        Ok(())
+    }
+
+    /// Since when a sample counts, if that is said and makes sense.
+    #[inline]
+    fn start(&mut self, raw: &RawSample, created: i64) -> Option<i64> {
+        let said = if raw.start_timestamp == 0 { created } else { raw.start_timestamp };
+        if said == 0 {
+            return None;
+        }
+        let start_ts = validate::start(said, raw.timestamp);
+        self.decoded.starts_ignored += usize::from(start_ts == 0);
+        (start_ts != 0).then_some(start_ts)
+    }
+
+    fn start_of_known(&mut self, known: Known, ts: i64, start_ts: i64) {
+        let Known { position, series, .. } = known;
+        match self.context.starts.judge(position, ts, start_ts) {
+            Judgement::Known => {}
+            Judgement::New => {
+                let start = IncomingStart { position, series, ts, start_ts };
+                self.decoded.content.starts.push(start);
+            }
+            Judgement::Backwards => self.decoded.starts_ignored += 1,
+        }
+    }
+
+    /// The histograms of a series that can be stored; the others are refused.
+    fn histograms<L: RawLabels>(
+        &mut self,
+        series: &Series<'_, L>,
     ) -> Result<Vec<HistogramSample>, WriteError> {
         let mut histograms = Vec::with_capacity(series.histograms.len());
         for message in series.histograms {
             let named = || validate::display(series.labels);
             let refusals = &mut self.decoded.refusals;
-            let (ts, decoded) = match histogram::decode(message) {
+            let (ts, decoded) = match histogram::decode(message, series.created) {
                 Ok(decoded) => decoded,
                 Err(err) => {
                     refusals.add(Reason::InvalidHistogram, 1, || format!("{err}: {}", named()));
                     continue;
                 }
             };
-            if let Err(reason) = validate::time(ts, self.now, self.limits) {
+            if let Err(reason) = validate::time(ts, self.context.now, self.context.limits) {
                 refusals.add(reason, 1, || format!("{} at {ts}", named()));
                 continue;
             }
@@ -216,15 +362,64 @@ impl Decoder<'_> {
         Ok(histograms)
     }
 
+    /// The exemplars of a series that can be stored; the others are refused.
+    fn exemplars<L: RawLabels>(
+        &mut self,
+        series: &Series<'_, L>,
+        decode: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
+    ) -> Vec<Exemplar> {
+        let mut exemplars = Vec::with_capacity(series.exemplars.len());
+        for message in series.exemplars {
+            let named = || validate::display(series.labels);
+            let refusals = &mut self.decoded.refusals;
+            match decode(message) {
+                Ok(exemplar) => {
+                    let ts = exemplar.ts;
+                    match validate::time(ts, self.context.now, self.context.limits) {
+                        Ok(()) => exemplars.push(exemplar),
+                        Err(reason) => {
+                            refusals.add(reason, 1, || format!("exemplar of {} at {ts}", named()));
+                        }
+                    }
+                }
+                Err(err) => {
+                    refusals.add(Reason::InvalidExemplar, 1, || format!("{err}: {}", named()));
+                }
+            }
+        }
+        exemplars
+    }
+
+    /// Counts bytes that are copied out of the request.
+    fn expand(&mut self, n_bytes: usize) -> Result<(), WriteError> {
+        self.expanded_bytes += n_bytes;
+        let limit = self.context.limits.expanded_bytes_max;
+        if self.expanded_bytes > limit {
+            return Err(WriteError::TooMany {
+                what: "bytes of labels and help of new series",
+                limit,
+            });
+        }
+        Ok(())
+    }
+
     fn check_samples(&self) -> Result<(), WriteError> {
-        let limit = self.limits.samples_per_request_max;
+        let limit = self.context.limits.samples_per_request_max;
         if self.n_samples > limit {
             return Err(WriteError::TooMany { what: "samples", limit });
         }
         Ok(())
     }
 
-    fn refuse_sample(&mut self, reason: Reason, labels: &[u8], sample: Sample) {
+    #[cold]
+    fn refuse_series<L: RawLabels>(&mut self, reason: Reason, series: &Series<'_, L>) {
+        // A bad series without samples is still something that its sender should know of.
+        let n_elements = series.n_elements().max(1);
+        self.decoded.refusals.add(reason, n_elements, || validate::display(series.labels));
+    }
+
+    #[cold]
+    fn refuse_sample(&mut self, reason: Reason, labels: impl RawLabels, sample: Sample) {
         self.decoded
             .refusals
             .add(reason, 1, || format!("{} at {}", validate::display(labels), sample.ts));

@@ -20,14 +20,19 @@ use crate::storage::histogram::{
 /// is stored has a message of half of it.
 const MESSAGE_BYTES_MAX: usize = 1 << 20;
 
-/// Decodes one message: its time, and its histogram if that is valid. `Err`: not even the time is known.
+/// Decodes one message: its time, and its histogram if that is valid. `Err`: not even the time is known. `created` is when
+/// counting started if the message does not say, 0 where unknown.
 pub(super) fn decode(
     message: &[u8],
+    created: i64,
 ) -> Result<(i64, Result<NativeHistogram, InvalidHistogram>), InvalidHistogram> {
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(InvalidHistogram::MessageTooLong { max: MESSAGE_BYTES_MAX });
     }
-    let message = v2::Histogram::decode(message).map_err(|_| InvalidHistogram::Message)?;
+    let mut message = v2::Histogram::decode(message).map_err(|_| InvalidHistogram::Message)?;
+    if message.start_timestamp == 0 {
+        message.start_timestamp = created;
+    }
     Ok((message.timestamp, convert(message)))
 }
 
@@ -149,7 +154,7 @@ mod tests {
     }
 
     fn decoded(message: &v1::Histogram) -> Result<NativeHistogram, InvalidHistogram> {
-        let (ts, histogram) = decode(&message.encode_to_vec()).unwrap();
+        let (ts, histogram) = decode(&message.encode_to_vec(), 0).unwrap();
         assert_eq!(ts, message.timestamp);
         histogram
     }
@@ -245,9 +250,9 @@ mod tests {
         let count = v1::histogram::Count::CountInt(12);
         let expected = InvalidHistogram::CountMismatch { in_buckets: 11, count: 12 };
         check(v1::Histogram { count: Some(count), ..latency() }, expected);
-        assert_eq!(decode(&[0xff]), Err(InvalidHistogram::Message));
+        assert_eq!(decode(&[0xff], 0), Err(InvalidHistogram::Message));
         let too_long = InvalidHistogram::MessageTooLong { max: MESSAGE_BYTES_MAX };
-        assert_eq!(decode(&vec![0; MESSAGE_BYTES_MAX + 1]), Err(too_long));
+        assert_eq!(decode(&vec![0; MESSAGE_BYTES_MAX + 1], 0), Err(too_long));
     }
 
     #[test]

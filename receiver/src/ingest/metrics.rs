@@ -37,6 +37,8 @@ impl EncodeLabelValue for Reason {
 #[derive(Clone, Debug, Default)]
 pub struct IngestMetrics {
     samples: Counter,
+    exemplars: Counter,
+    starts_ignored: Counter,
     refused: Family<ByReason, Counter>,
     requests: Family<ByOutcome, Counter>,
 }
@@ -50,8 +52,18 @@ impl IngestMetrics {
             metrics.samples.clone(),
         );
         registry.register(
+            "receiver_exemplars",
+            "Exemplars acknowledged: committed now or before",
+            metrics.exemplars.clone(),
+        );
+        registry.register(
+            "receiver_start_timestamps_ignored",
+            "Start timestamps that lie after their samples or before those of earlier samples; the samples are stored",
+            metrics.starts_ignored.clone(),
+        );
+        registry.register(
             "receiver_samples_refused",
-            "Samples that were refused for good, by reason",
+            "Samples and exemplars that were refused for good, by reason",
             metrics.refused.clone(),
         );
         registry.register(
@@ -63,13 +75,18 @@ impl IngestMetrics {
     }
 
     pub(super) fn written(&self, written: &Written) {
-        self.samples.inc_by(written.samples as u64);
+        self.samples.inc_by((written.samples + written.histograms) as u64);
+        self.exemplars.inc_by(written.exemplars as u64);
         let outcome =
             if written.refusals.is_empty() { Outcome::Stored } else { Outcome::PartlyRefused };
         self.requests.get_or_create(&ByOutcome { outcome }).inc();
         for (reason, samples) in written.refusals.by_reason() {
             self.refused.get_or_create(&ByReason { reason }).inc_by(samples as u64);
         }
+    }
+
+    pub(super) fn starts_ignored(&self, n: usize) {
+        self.starts_ignored.inc_by(n as u64);
     }
 
     pub(super) fn failed(&self, err: &WriteError) {

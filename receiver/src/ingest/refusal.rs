@@ -1,6 +1,6 @@
 //! What was not stored, and why: for the sender in words, for us in counters.
 
-use std::{collections::BTreeMap, fmt::Write};
+use std::collections::BTreeMap;
 
 use crate::{model::SeriesId, storage::commit::Appended};
 
@@ -16,12 +16,35 @@ pub enum Reason {
     LabelNameTooLong,
     LabelValueTooLong,
     TooFarInFuture,
+    TooOld,
     TimeOutOfRange,
     Conflict,
     InvalidHistogram,
+    InvalidExemplar,
+    BadReference,
+    NoSamples,
 }
 
 impl Reason {
+    pub const ALL: [Self; 16] = [
+        Self::NoMetricName,
+        Self::EmptyLabelName,
+        Self::DuplicateLabel,
+        Self::InvalidUtf8,
+        Self::NulByte,
+        Self::TooManyLabels,
+        Self::LabelNameTooLong,
+        Self::LabelValueTooLong,
+        Self::TooFarInFuture,
+        Self::TooOld,
+        Self::TimeOutOfRange,
+        Self::Conflict,
+        Self::InvalidHistogram,
+        Self::InvalidExemplar,
+        Self::BadReference,
+        Self::NoSamples,
+    ];
+
     /// The value of the metric's `reason` label.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -34,9 +57,13 @@ impl Reason {
             Self::LabelNameTooLong => "label_name_too_long",
             Self::LabelValueTooLong => "label_value_too_long",
             Self::TooFarInFuture => "too_far_in_future",
+            Self::TooOld => "too_old",
             Self::TimeOutOfRange => "time_out_of_range",
             Self::Conflict => "conflict",
             Self::InvalidHistogram => "invalid_histogram",
+            Self::InvalidExemplar => "invalid_exemplar",
+            Self::BadReference => "bad_reference",
+            Self::NoSamples => "no_samples",
         }
     }
 
@@ -53,15 +80,23 @@ impl Reason {
             Self::TooFarInFuture => {
                 "the sample lies too far in the future; is the sender's clock right?"
             }
+            Self::TooOld => "the sample is older than what is kept",
             Self::TimeOutOfRange => "the sample's time cannot be stored",
             Self::Conflict => "duplicate sample for timestamp: another value is stored",
             Self::InvalidHistogram => "the native histogram makes no sense",
+            Self::InvalidExemplar => "the exemplar makes no sense",
+            Self::BadReference => "a reference is odd or leads nowhere in the table of symbols",
+            Self::NoSamples => "the series has neither samples nor histograms nor exemplars",
         }
     }
 }
 
-/// Longest example that is kept of a reason: the whole answer should fit the first KiB, which is what senders log.
+/// Longest example that is kept of a reason.
 const EXAMPLE_BYTES_MAX: usize = 160;
+/// Where many reasons come together, examples give way; below this, explanations do.
+const EXAMPLE_BYTES_MIN: usize = 40;
+/// Senders log the first KiB of an answer: all reasons have to be in it.
+const ANSWER_BYTES_MAX: usize = 1024;
 
 /// All refusals of one request.
 #[derive(Debug, Default)]
@@ -82,14 +117,7 @@ impl Refusals {
     pub fn add(&mut self, reason: Reason, samples: usize, example: impl FnOnce() -> String) {
         let refused = self.0.entry(reason).or_insert_with(|| {
             let mut example = example();
-            if example.len() > EXAMPLE_BYTES_MAX {
-                let cut = (0..=EXAMPLE_BYTES_MAX)
-                    .rev()
-                    .find(|at| example.is_char_boundary(*at))
-                    .unwrap_or(0);
-                example.truncate(cut);
-                example.push('…');
-            }
+            shorten(&mut example, EXAMPLE_BYTES_MAX);
             Refused { samples: 0, example }
         });
         refused.samples += samples;
@@ -113,21 +141,51 @@ impl Refusals {
         self.0.iter().map(|(reason, refused)| (*reason, refused.samples))
     }
 
-    /// What the sender is told.
-    pub fn explain(&self, written: usize) -> String {
-        let mut text = format!("{written} samples stored, {} refused", self.samples());
-        for (reason, refused) in &self.0 {
-            let Refused { samples, example } = refused;
-            write!(
-                text,
-                "\n{samples} × {} ({}), first: {example}",
-                reason.explanation(),
-                reason.as_str()
-            )
-            .expect("writing to a String cannot fail");
+    /// What the sender is told, given how many samples and exemplars were stored.
+    pub(super) fn explain(&self, samples: usize, exemplars: usize) -> String {
+        let mut text = format!("{samples} samples ");
+        if exemplars > 0 {
+            text.push_str(&format!("and {exemplars} exemplars "));
         }
-        text.push('\n');
+        text.push_str(&format!("stored, {} refused\n", self.samples()));
+        // What concerns most comes first.
+        let mut reasons: Vec<_> = self.0.iter().collect();
+        reasons.sort_by_key(|(_, refused)| std::cmp::Reverse(refused.samples));
+        let lines_with = |explained: bool| -> Vec<(String, String)> {
+            let line = |(reason, Refused { samples, example }): &(&Reason, &Refused)| {
+                let line = match explained {
+                    true => format!("{samples} × {} ({})", reason.explanation(), reason.as_str()),
+                    false => format!("{samples} × {}", reason.as_str()),
+                };
+                (line, format!(", first: {example}"))
+            };
+            reasons.iter().map(line).collect()
+        };
+        let room_for = |lines: &[(String, String)]| {
+            let bare: usize = lines.iter().map(|(line, _)| line.len() + '\n'.len_utf8()).sum();
+            ANSWER_BYTES_MAX.saturating_sub(text.len() + bare) / lines.len().max(1)
+        };
+        let mut lines = lines_with(true);
+        if room_for(&lines) < EXAMPLE_BYTES_MIN {
+            lines = lines_with(false);
+        }
+        let room = room_for(&lines);
+        for (line, example) in &mut lines {
+            shorten(example, room.saturating_sub('…'.len_utf8()));
+            text.push_str(line);
+            text.push_str(example);
+            text.push('\n');
+        }
         text
+    }
+}
+
+/// Cuts a text to so many bytes, and says that it was cut.
+fn shorten(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let cut = (0..=bytes_max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(cut);
+        text.push('…');
     }
 }
 
@@ -141,9 +199,25 @@ mod tests {
         refusals.add(Reason::DuplicateLabel, 2, || "up{a=\"1\", a=\"2\"}".to_owned());
         refusals.add(Reason::DuplicateLabel, 1, || unreachable!("one example is enough"));
         refusals.add(Reason::NulByte, 1, || "x".repeat(500));
-        let text = refusals.explain(1996);
+        let text = refusals.explain(1996, 0);
         assert!(text.starts_with("1996 samples stored, 4 refused\n3 × a label is given twice (duplicate_label), first: up{a=\"1\", a=\"2\"}\n"), "{text}");
         assert!(text.len() < 1024);
         assert_eq!(refusals.samples(), 4);
+        assert!(refusals.explain(1, 2).starts_with("1 samples and 2 exemplars stored, 4 refused"));
+    }
+
+    #[test]
+    fn all_reasons_at_once_fit_what_senders_log() {
+        let mut refusals = Refusals::default();
+        for (at, reason) in Reason::ALL.into_iter().enumerate() {
+            refusals.add(reason, at + 1, || "ä".repeat(500));
+        }
+        let text = refusals.explain(usize::MAX, usize::MAX);
+        assert!(text.len() <= 1024, "{} bytes: {text}", text.len());
+        for reason in Reason::ALL {
+            assert!(text.contains(reason.as_str()), "{text}");
+        }
+        let first = format!("{} × no_samples, first: ää", Reason::ALL.len());
+        assert_eq!(text.lines().nth(1).map(|line| line.starts_with(&first)), Some(true), "{text}");
     }
 }

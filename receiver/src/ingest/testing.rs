@@ -1,9 +1,20 @@
-//! The way in up to the catalogue, for fuzzing.
+//! The way in up to the catalogue, for fuzzing and benchmarks.
 
-use super::{Limits, WriteError, decode};
-use crate::storage::catalogue::{Index, RawHasher};
+use super::{Limits, Version, WriteError, decode, described::Described};
+use crate::storage::{
+    catalogue::{Index, RawHasher},
+    start::Starts,
+};
 
 /// Decodes and judges a request at the time `now`, before an index that knows no series.
-pub fn decode_v1(block: &[u8], now: i64) -> Result<(), WriteError> {
-    decode::v1(block, &Index::default(), &RawHasher::new(), &Limits::default(), now).map(drop)
+pub fn decode(version: Version, block: &[u8], now: i64) -> Result<(), WriteError> {
+    let context = decode::Context {
+        index: &Index::default(),
+        hasher: &RawHasher::new(),
+        starts: &Starts::default(),
+        described: &Described::default(),
+        limits: &Limits::default(),
+        now,
+    };
+    decode::decode(version, block, context).map(drop)
 }

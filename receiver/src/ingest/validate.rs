@@ -1,19 +1,53 @@
 //! Judging a series that is not known yet, and the time of a sample.
 
 use promql::model::{LabelError, Labels, METRIC_NAME};
-use proto::remote_write::walk;
+use proto::remote_write::walk::{self, Symbols};
 
 use super::{Limits, Reason};
 
-/// A series' labels from its raw bytes, or why it is refused.
+/// Labels as they lie in a request.
+pub(super) trait RawLabels: Copy {
+    /// Names and values, not yet known to be UTF-8, in the order in which they came.
+    fn pairs(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), Reason>>;
+}
+
+/// The label fields of a 1.0 series.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
+
+impl RawLabels for Fields<'_> {
+    fn pairs(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), Reason>> {
+        // The walk before has stepped over these bytes; what it could not see is inside of a label.
+        walk::labels(self.0).map(|label| label.map_err(|_| Reason::InvalidUtf8))
+    }
+}
+
+/// The label references of a 2.0 series or exemplar.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct References<'a> {
+    pub(super) symbols: &'a Symbols<'a>,
+    pub(super) refs: &'a [u32],
+}
+
+impl RawLabels for References<'_> {
+    fn pairs(&self) -> impl Iterator<Item = Result<(&[u8], &[u8]), Reason>> {
+        self.refs.chunks(2).map(|pair| {
+            let text = |reference: &u32| self.symbols.get(*reference).ok_or(Reason::BadReference);
+            // The last one may stand alone.
+            let [name, value] = pair else { return Err(Reason::BadReference) };
+            Ok((text(name)?, text(value)?))
+        })
+    }
+}
+
+/// A series' labels, or why it is refused.
 ///
 /// Labels may come in any order, and an empty value is an absent label; both are what senders do, whatever the
 /// specification says.
-pub(super) fn labels(raw: &[u8], limits: &Limits) -> Result<Labels, Reason> {
+pub(super) fn labels(raw: impl RawLabels, limits: &Limits) -> Result<Labels, Reason> {
     let mut pairs: Vec<(&str, &str)> = Vec::new();
-    for label in walk::labels(raw) {
-        // The walk before has stepped over these bytes; what it could not see is inside of a label.
-        let (name, value) = label.map_err(|_| Reason::InvalidUtf8)?;
+    for label in raw.pairs() {
+        let (name, value) = label?;
         if pairs.len() >= limits.labels_per_series_max {
             return Err(Reason::TooManyLabels);
         }
@@ -54,9 +88,13 @@ pub(super) fn labels(raw: &[u8], limits: &Limits) -> Result<Labels, Reason> {
 }
 
 /// How a refused series is shown to its sender, whatever its bytes are.
-pub(super) fn display(raw: &[u8]) -> String {
+pub(super) fn display(raw: impl RawLabels) -> String {
     let mut text = String::from("{");
-    for (name, value) in walk::labels(raw).flatten() {
+    for (name, value) in raw.pairs().flatten() {
+        // Nobody is shown more.
+        if text.len() > 1024 {
+            break;
+        }
         if text.len() > 1 {
             text.push_str(", ");
         }
@@ -75,6 +113,9 @@ const TIME_RANGE: std::ops::Range<i64> = -62_135_596_800_000..253_402_300_800_00
 pub(super) fn time(ts: i64, now: i64, limits: &Limits) -> Result<(), Reason> {
     if ts > now.saturating_add(limits.future_ms_max) {
         return Err(Reason::TooFarInFuture);
+    }
+    if ts < now.saturating_sub(limits.age_ms_max) {
+        return Err(if TIME_RANGE.contains(&ts) { Reason::TooOld } else { Reason::TimeOutOfRange });
     }
     if !TIME_RANGE.contains(&ts) {
         return Err(Reason::TimeOutOfRange);
@@ -109,7 +150,7 @@ mod tests {
         let limits =
             Limits { labels_per_series_max: 3, label_value_bytes_max: 9, ..Limits::default() };
         let check = |pairs: &[(&str, &str)], expected: Result<&str, Reason>| {
-            let judged = labels(&raw(pairs), &limits).map(|labels| labels.to_string());
+            let judged = labels(Fields(&raw(pairs)), &limits).map(|labels| labels.to_string());
             assert_eq!(judged.as_deref(), expected.as_ref().copied(), "{pairs:?}");
         };
         check(&[("job", "a"), ("__name__", "up")], Ok("up{job=\"a\"}"));
@@ -127,8 +168,8 @@ mod tests {
         );
         let mut not_utf8 = raw(&[("__name__", "up"), ("a", "1")]);
         *not_utf8.last_mut().unwrap() = 0xff;
-        assert_eq!(labels(&not_utf8, &limits), Err(Reason::InvalidUtf8));
-        assert_eq!(display(&not_utf8), "{__name__=\"up\", a=\"\u{fffd}\"}");
+        assert_eq!(labels(Fields(&not_utf8), &limits), Err(Reason::InvalidUtf8));
+        assert_eq!(display(Fields(&not_utf8)), "{__name__=\"up\", a=\"\u{fffd}\"}");
     }
 
     #[test]
@@ -140,5 +181,8 @@ mod tests {
         assert_eq!(time(i64::MAX, now, &limits), Err(Reason::TooFarInFuture));
         assert_eq!(time(i64::MIN, now, &limits), Err(Reason::TimeOutOfRange));
         assert_eq!(time(0, now, &limits), Ok(()));
+        let limits = Limits { age_ms_max: 1000, ..limits };
+        assert_eq!(time(now - 1000, now, &limits), Ok(()));
+        assert_eq!(time(now - 1001, now, &limits), Err(Reason::TooOld));
     }
 }

@@ -6,6 +6,7 @@
 
 mod histograms;
 mod merge;
+mod side;
 
 use std::sync::Arc;
 
@@ -19,14 +20,19 @@ use tokio::{
 use tracing::{error, warn};
 
 pub use self::merge::{Appended, Conflict};
-use self::merge::{Merged, merge};
+use self::{
+    merge::{Merged, merge},
+    side::Side,
+};
 use super::{
     batch::{self, Batch},
     catalogue::{Known, Position},
     codec::CodecError,
+    exemplar::IncomingExemplar,
     head::{Head, Run},
     histogram::HistogramSample,
     partition::{self, Table},
+    start::{IncomingStart, Starts},
     writer::{Current, Writer},
 };
 use crate::{
@@ -48,6 +54,9 @@ const BATCH_SAMPLES_MAX: usize = 256 << 10;
 /// thread that may be busy for longer.
 const INLINE_SAMPLES_MAX: usize = 8 << 10;
 
+/// An exemplar takes as much memory as so many samples.
+const EXEMPLAR_WEIGHT: usize = 16;
+
 /// One sample of a series that the catalogue knows.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming {
@@ -60,6 +69,33 @@ pub struct Incoming {
 pub struct IncomingHistogram {
     pub known: Known,
     pub sample: HistogramSample,
+}
+
+/// Everything that a request wants to have stored; in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Content {
+    pub samples: Vec<Incoming>,
+    pub histograms: Vec<IncomingHistogram>,
+    pub exemplars: Vec<IncomingExemplar>,
+    pub starts: Vec<IncomingStart>,
+}
+
+impl Content {
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
+            && self.starts.is_empty()
+    }
+
+    /// How many samples take as much memory.
+    fn weight(&self) -> usize {
+        let of_histograms = self.histograms.iter().map(|one| one.sample.histogram.weight());
+        self.samples.len()
+            + of_histograms.sum::<usize>()
+            + self.exemplars.len() * EXEMPLAR_WEIGHT
+            + self.starts.len() * 2
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -88,8 +124,7 @@ pub struct Appender {
 
 #[derive(Debug)]
 struct Request {
-    samples: Vec<Incoming>,
-    histograms: Vec<IncomingHistogram>,
+    content: Content,
     /// How many samples take as much memory.
     weight: usize,
     reply: oneshot::Sender<Result<Appended, AppendError>>,
@@ -97,17 +132,12 @@ struct Request {
 }
 
 impl Appender {
-    /// Returns when the samples are committed, or when it is certain that they were not acknowledged.
-    pub async fn append(
-        &self,
-        samples: Vec<Incoming>,
-        histograms: Vec<IncomingHistogram>,
-    ) -> Result<Appended, AppendError> {
-        if samples.is_empty() && histograms.is_empty() {
+    /// Returns when everything is committed, or when it is certain that it was not acknowledged.
+    pub async fn append(&self, content: Content) -> Result<Appended, AppendError> {
+        if content.is_empty() {
             return Ok(Appended::default());
         }
-        let of_histograms = histograms.iter().map(|incoming| incoming.sample.histogram.weight());
-        let weight = samples.len() + of_histograms.sum::<usize>();
+        let weight = content.weight();
         if weight > QUEUED_SAMPLES_MAX {
             return Err(AppendError::TooManySamples);
         }
@@ -121,7 +151,7 @@ impl Appender {
         let permit =
             room.try_acquire_many_owned(weight as u32).map_err(|_| AppendError::Overloaded)?;
         let (reply, answer) = oneshot::channel();
-        let request = Request { samples, histograms, weight, reply, _room: permit };
+        let request = Request { content, weight, reply, _room: permit };
         self.queue.try_send(request).map_err(|err| match err {
             mpsc::error::TrySendError::Full(_) => AppendError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => AppendError::Stopping,
@@ -165,6 +195,7 @@ pub struct Committer {
     pub options: PgConnectOptions,
     pub writer: Current,
     pub head: Head,
+    pub starts: Starts,
     pub clock: Clock,
     pub listener: Arc<dyn Listener>,
 }
@@ -250,8 +281,9 @@ struct InFlight {
 /// A batch that is ready to be inserted, and who waits for it.
 struct Prepared {
     merged: Arc<Merged>,
-    /// `None` when everything in the group was there already.
+    /// `None` when all samples in the group were there already.
     body: Option<Body>,
+    side: Side,
     replies: Vec<(oneshot::Sender<Result<Appended, AppendError>>, Appended)>,
     _room: Vec<OwnedSemaphorePermit>,
 }
@@ -299,14 +331,23 @@ fn prepare(
     let mut room = Vec::with_capacity(group.len());
     let mut samples = Vec::with_capacity(group.len());
     let mut of_histograms = Vec::with_capacity(group.len());
+    let mut n_exemplars = Vec::with_capacity(group.len());
+    let mut side = Side::default();
     for request in group {
-        samples.push(request.samples);
-        of_histograms.push(request.histograms);
+        let content = request.content;
+        samples.push(content.samples);
+        of_histograms.push(content.histograms);
+        n_exemplars.push(content.exemplars.len());
+        side.add(content.exemplars, content.starts);
         replies.push(request.reply);
         room.push(request._room);
     }
     let (mut merged, mut appended) = merge(&samples, head, before);
     histograms::merge(of_histograms, head, before, &mut merged, &mut appended);
+    for (appended, n_exemplars) in appended.iter_mut().zip(n_exemplars) {
+        appended.exemplars = n_exemplars;
+    }
+    side.tidy();
     let body = if merged.rows.is_empty() && merged.histograms.is_empty() {
         None
     } else {
@@ -316,6 +357,7 @@ fn prepare(
     Ok(Prepared {
         merged: Arc::new(merged),
         body,
+        side,
         replies: replies.into_iter().zip(appended).collect(),
         _room: room,
     })
@@ -340,6 +382,7 @@ struct InDoubt {
     seq: i64,
     merged: Arc<Merged>,
     body: Body,
+    side: Side,
 }
 
 impl Inserter {
@@ -357,13 +400,19 @@ impl Inserter {
             prepared.fail();
             return false;
         }
+        let side = std::mem::take(&mut prepared.side);
         let Some(body) = prepared.body.take() else {
+            if !self.insert_side(side).await {
+                prepared.fail();
+                return false;
+            }
             prepared.succeed();
             return true;
         };
         self.seq += 1;
         let bucket = Table::Batch.bucket_of(self.context.clock.now_ms());
-        let batch = InDoubt { bucket, seq: self.seq, merged: Arc::clone(&prepared.merged), body };
+        let merged = Arc::clone(&prepared.merged);
+        let batch = InDoubt { bucket, seq: self.seq, merged, body, side };
         if !self.insert(batch).await {
             prepared.fail();
             return false;
@@ -407,42 +456,74 @@ impl Inserter {
     }
 
     async fn try_insert(&mut self, batch: &mut InDoubt) -> Result<(), sqlx::Error> {
-        match self.insert_row(batch).await {
+        let today = Table::Exemplar.bucket_of(self.context.clock.now_ms());
+        match self.insert_row(batch, today).await {
             Err(err) if sqlstate::is(&err, sqlstate::NO_PARTITION) => {
                 // Made ahead by housekeeping, usually; and nothing is in doubt where there is no partition.
                 batch.bucket =
                     partition::ensure(&self.context.db, Table::Batch, batch.bucket).await?;
-                self.insert_row(batch).await
+                let day = batch.side.ensure(&self.context.db, today).await?;
+                self.connection = None;
+                self.insert_row(batch, day).await
             }
             outcome => outcome,
         }
     }
 
-    async fn insert_row(&mut self, batch: &InDoubt) -> Result<(), sqlx::Error> {
+    /// `day` is the bucket of exemplars.
+    async fn insert_row(&mut self, batch: &InDoubt, day: i32) -> Result<(), sqlx::Error> {
+        let writer = self.writer.id;
+        let connection = self.connection().await?;
+        if batch.side.is_empty() {
+            return insert_batch(connection, writer, batch).await;
+        }
+        let mut transaction = connection.begin().await?;
+        insert_batch(&mut transaction, writer, batch).await?;
+        batch.side.insert(&mut transaction, day).await?;
+        transaction.commit().await
+    }
+
+    /// Commits what came without samples. Nothing is in doubt if that fails: it has no number, and can be sent again.
+    async fn insert_side(&mut self, side: Side) -> bool {
+        if side.is_empty() {
+            return true;
+        }
+        let inserted = timeout(STATEMENT_TIMEOUT, async {
+            let today = Table::Exemplar.bucket_of(self.context.clock.now_ms());
+            let connection = self.connection().await?;
+            match side.insert_alone(connection, today).await {
+                Err(err) if sqlstate::is(&err, sqlstate::NO_PARTITION) => {
+                    let day = side.ensure(&self.context.db, today).await?;
+                    self.connection = None;
+                    side.insert_alone(self.connection().await?, day).await
+                }
+                outcome => outcome,
+            }
+        });
+        let reason = match inserted.await {
+            Ok(Ok(())) => {
+                self.context.starts.learn(&side.starts);
+                return true;
+            }
+            Ok(Err(err)) => err.to_string(),
+            Err(_) => format!("no answer within {STATEMENT_TIMEOUT:?}"),
+        };
+        self.connection = None;
+        warn!(exemplars = side.exemplars.len(), "exemplars were not committed: {reason}");
+        false
+    }
+
+    async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
         if self.connection.is_none() {
             self.connection = Some(PgConnection::connect_with(&self.context.options).await?);
         }
-        let connection = self.connection.as_mut().expect("connected above");
-        sqlx::query(
-            // Of two attempts with one number, the second waits for the first.
-            "INSERT INTO watchpost.batch (bucket, writer, seq, n_samples, t_min, t_max, body)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT batch_pkey DO NOTHING",
-        )
-        .bind(batch.bucket)
-        .bind(self.writer.id)
-        .bind(batch.seq)
-        .bind(batch.merged.n_samples() as i32)
-        .bind(batch.merged.t_min)
-        .bind(batch.merged.t_max)
-        .bind(&batch.body.bytes[..])
-        .execute(connection)
-        .await
-        .map(drop)
+        Ok(self.connection.as_mut().expect("connected above"))
     }
 
     /// Lets readers in this process see what was committed.
     fn publish(&self, committed: &InDoubt) {
-        let InDoubt { merged, seq, body, .. } = committed;
+        let InDoubt { merged, seq, body, side, .. } = committed;
+        self.context.starts.learn(&side.starts);
         let run = Run {
             writer: self.writer.id,
             seq: *seq,
@@ -461,4 +542,26 @@ impl Inserter {
             self.context.listener.committed(Arc::new(Committed::sorted(samples.collect())));
         }
     }
+}
+
+async fn insert_batch(
+    connection: &mut PgConnection,
+    writer: i32,
+    batch: &InDoubt,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        // Of two attempts with one number, the second waits for the first.
+        "INSERT INTO watchpost.batch (bucket, writer, seq, n_samples, t_min, t_max, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT ON CONSTRAINT batch_pkey DO NOTHING",
+    )
+    .bind(batch.bucket)
+    .bind(writer)
+    .bind(batch.seq)
+    .bind(batch.merged.n_samples() as i32)
+    .bind(batch.merged.t_min)
+    .bind(batch.merged.t_max)
+    .bind(&batch.body.bytes[..])
+    .execute(connection)
+    .await
+    .map(drop)
 }

@@ -15,6 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     Shared,
     delete::{self, DeleteError},
+    exemplar,
     flush::{self, FlushError, Flushed},
     lease::{self, Keeper, Kept, Lease},
     merge,
@@ -22,6 +23,7 @@ use super::{
     partition::{self, Dropped, Table},
     recover, retention,
     rollup::{self, RollupError},
+    start,
     writer::{self, Writer},
 };
 
@@ -239,7 +241,7 @@ pub(super) async fn all(shared: &Arc<Shared>, now: i64) -> Done {
 
 /// So that whoever commits or flushes need not wait for a partition to be made.
 async fn make_ahead(db: &PgPool, now: i64) -> Result<(), sqlx::Error> {
-    for table in [Table::Batch, Table::BlockRecent] {
+    for table in [Table::Batch, Table::BlockRecent, Table::Exemplar] {
         partition::ensure(db, table, table.bucket_of(now)).await?;
     }
     Ok(())
@@ -358,6 +360,12 @@ async fn as_leader(shared: &Arc<Shared>, now: i64, failures: &mut Vec<Housekeepi
     }
     // Those that nobody wants any more go with their samples.
     dropped.push(drop_old(db, Table::Rollup, days_of_hours.or(days), now).await);
+    let days_of_exemplars = days.unwrap_or(i32::MAX).min(exemplar::KEPT_DAYS);
+    dropped.push(drop_old(db, Table::Exemplar, Some(days_of_exemplars), now).await);
+    if let Some(days) = days {
+        let oldest = now.saturating_sub(i64::from(days) * 86_400_000);
+        dropped.push(start::drop_old(db, oldest).await);
+    }
     failures.extend(
         dropped
             .into_iter()

@@ -23,11 +23,19 @@ pub enum Table {
     Block,
     /// Hours of samples, a day each.
     Rollup,
+    /// By arrival, a day each.
+    Exemplar,
 }
 
 impl Table {
-    pub const ALL: [Self; 5] =
-        [Self::Batch, Self::BlockRecent, Self::BlockWindow, Self::Block, Self::Rollup];
+    pub const ALL: [Self; 6] = [
+        Self::Batch,
+        Self::BlockRecent,
+        Self::BlockWindow,
+        Self::Block,
+        Self::Rollup,
+        Self::Exemplar,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -36,6 +44,7 @@ impl Table {
             Self::BlockWindow => "block_window",
             Self::Block => "block",
             Self::Rollup => "rollup",
+            Self::Exemplar => "exemplar",
         }
     }
 
@@ -44,7 +53,7 @@ impl Table {
         match self {
             Self::Batch => 900,
             Self::BlockRecent => 7200,
-            Self::BlockWindow | Self::Block | Self::Rollup => 86_400,
+            Self::BlockWindow | Self::Block | Self::Rollup | Self::Exemplar => 86_400,
         }
     }
 

@@ -83,6 +83,11 @@ pub(super) fn days(keep: Duration) -> i32 {
 }
 
 impl Retention {
+    /// How old a sample may be that somebody still keeps, in milliseconds: a day is dropped when all of it is too old.
+    pub fn age_ms_max(&self) -> Option<i64> {
+        self.longest_days().map(|days| (i64::from(days) + 1) * 86_400_000)
+    }
+
     /// After how many days nobody keeps anything; `None`: somebody keeps something for ever.
     pub(super) fn longest_days(&self) -> Option<i32> {
         let rules = self.rules.iter().map(|rule| days(rule.keep)).max().unwrap_or(0);

@@ -1,5 +1,6 @@
 //! SQL for people: the report, views, hours, and everything that `docs/sql.md` shows.
 
+use proto::remote_write::v1;
 use sqlx::Row;
 
 use crate::harness::{TestReceiver, now, series};
@@ -167,6 +168,11 @@ async fn the_documented_statements_run() {
     ] {
         write(&test, &[("__name__", metric), label, ("job", job)], &samples).await;
     }
+    let name = "http_request_duration_seconds_bucket";
+    let mut slow = series(&[("__name__", name), ("job", "api")], &[]);
+    let label = v1::Label { name: "trace_id".to_owned(), value: "4bf92f35".to_owned() };
+    slow.exemplars = vec![v1::Exemplar { labels: vec![label], value: 0.75, timestamp: t - 1000 }];
+    test.write_surely(vec![slow]).await;
     let mut db = test.db.acquire().await.unwrap();
     let text = include_str!("../../docs/sql.md");
     // What is reported are blocks.

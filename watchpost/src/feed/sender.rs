@@ -28,7 +28,7 @@ impl Sink for receiver::ingest::Ingest {
     async fn write(&self, block: Bytes) -> Result<(), WriteFailure> {
         match self.write_v1(block).await {
             Ok(written) if written.refusals.is_empty() => Ok(()),
-            Ok(written) => Err(WriteFailure::Never(written.refusals.explain(written.samples))),
+            Ok(written) => Err(WriteFailure::Never(written.explain())),
             Err(err) => {
                 let text = service::error::chain(&err);
                 Err(match err.outlook() {

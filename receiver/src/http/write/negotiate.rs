@@ -4,11 +4,7 @@
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-/// A version of remote write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    V1,
-}
+use crate::ingest::Version;
 
 /// The version, or what is wrong with the headers.
 pub(super) fn negotiate(headers: &HeaderMap) -> Result<Version, String> {
@@ -28,10 +24,17 @@ pub(super) fn negotiate(headers: &HeaderMap) -> Result<Version, String> {
         ));
     }
     match parameter(parameters, "proto").as_deref() {
-        None | Some("prometheus.WriteRequest") => Ok(Version::V1),
-        Some(other) => Err(format!(
-            "protobuf message `{other}` is not supported: send prometheus.WriteRequest (remote write 1.0)\n"
-        )),
+        None => Ok(Version::V1),
+        Some(message) => {
+            let known = [Version::V1, Version::V2].into_iter().find(|v| v.message() == message);
+            known.ok_or_else(|| {
+                format!(
+                    "protobuf message `{message}` is not supported: send {} (remote write 1.0) or {} (2.0)\n",
+                    Version::V1.message(),
+                    Version::V2.message()
+                )
+            })
+        }
     }
 }
 
@@ -50,6 +53,8 @@ fn parameter(parameters: &str, wanted: &str) -> Option<String> {
     loop {
         rest = rest.trim_start_matches([' ', '\t', ';']);
         let (name, after) = rest.split_once('=')?;
+        // RFC 9110 has no white space there; some senders do.
+        let after = after.trim_start_matches([' ', '\t']);
         let value;
         if let Some(quoted) = after.strip_prefix('"') {
             let mut unquoted = String::new();
@@ -84,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    fn check(content_type: &str, encoding: &str, supported: bool) {
+    fn check(content_type: &str, encoding: &str, expected: Option<Version>) {
         let mut headers = HeaderMap::new();
         for (name, value) in
             [(header::CONTENT_TYPE, content_type), (header::CONTENT_ENCODING, encoding)]
@@ -93,21 +98,29 @@ mod tests {
                 headers.insert(name, HeaderValue::from_str(value).unwrap());
             }
         }
-        assert_eq!(negotiate(&headers).is_ok(), supported, "{content_type:?} {encoding:?}");
+        assert_eq!(negotiate(&headers).ok(), expected, "{content_type:?} {encoding:?}");
     }
 
     #[test]
     fn headers() {
-        check("", "", true);
-        check("application/x-protobuf", "snappy", true);
-        check("Application/X-Protobuf ; Proto=\"prometheus.WriteRequest\"", "Snappy", true);
-        check("application/x-protobuf; charset=x; proto=prometheus.WriteRequest", "", true);
-        check("application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", false);
-        check("application/x-protobuf; proto=io.prometheus.write.v2.Request", "snappy", false);
-        check("application/x-protobuf;proto=unknown", "snappy", false);
-        check("application/json", "snappy", false);
-        check("application/x-protobuf", "gzip", false);
-        check("application/x-protobuf", "zstd", false);
-        check("application/x-protobuf; =; \"", "", true);
+        let v1 = Some(Version::V1);
+        let v2 = Some(Version::V2);
+        check("", "", v1);
+        check("application/x-protobuf", "snappy", v1);
+        check("Application/X-Protobuf ; Proto=\"prometheus.WriteRequest\"", "Snappy", v1);
+        check("application/x-protobuf; charset=x; proto=prometheus.WriteRequest", "", v1);
+        check("application/x-protobuf;proto=io.prometheus.write.v2.Request", "snappy", v2);
+        check("application/x-protobuf; proto=io.prometheus.write.v2.Request", "snappy", v2);
+        check("application/x-protobuf ;\tPROTO=\"io.prometheus.write.v2.Request\" ", "", v2);
+        check("application/x-protobuf;a=\";proto=x\";proto=io.prometheus.write.v2.Request", "", v2);
+        check("application/x-protobuf;proto=\"io.prometheus.write.v2\\.Request\"", "", v2);
+        check("application/x-protobuf;proto=unknown", "snappy", None);
+        check("application/x-protobuf;proto=", "snappy", None);
+        check("application/x-protobuf;proto=IO.prometheus.write.v2.Request", "snappy", None);
+        check("application/json", "snappy", None);
+        check("application/x-protobuffer", "snappy", None);
+        check("application/x-protobuf", "gzip", None);
+        check("application/x-protobuf", "zstd", None);
+        check("application/x-protobuf; =; \"", "", v1);
     }
 }

@@ -51,10 +51,12 @@ pub(super) fn merge(
         match stored(&known, &sample, head, before, merged) {
             Stored::Nothing => {
                 outcome.written += 1;
+                outcome.histograms += 1;
                 add(merged, &known, sample);
             }
             Stored::Same => {
                 outcome.written += 1;
+                outcome.histograms += 1;
                 outcome.duplicates += 1;
             }
             Stored::Other => outcome.conflict(known.series, sample.ts),

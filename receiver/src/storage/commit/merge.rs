@@ -21,12 +21,16 @@ const CONFLICTS_TOLD_MAX: usize = 8;
 pub struct Appended {
     /// Samples that were stored, now or before.
     pub written: usize,
+    /// Of these, how many are native histograms.
+    pub histograms: usize,
     /// Of these, how many were there before.
     pub duplicates: usize,
     /// Samples that were refused because another value is stored for their time.
     pub conflicts: usize,
     /// The first of them.
     pub conflicting: Vec<Conflict>,
+    /// Exemplars that were stored, now or before.
+    pub exemplars: usize,
 }
 
 /// A sample for a time at which its series has another value.

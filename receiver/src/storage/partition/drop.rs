@@ -37,7 +37,7 @@ impl Table {
                 "SELECT EXISTS (SELECT FROM watchpost.\"batch_{bucket}\" b JOIN watchpost.writer w ON w.id = b.writer
                                  WHERE b.bucket = {bucket} AND b.seq > w.flushed_seq)"
             )),
-            Self::BlockRecent | Self::BlockWindow | Self::Block | Self::Rollup => None,
+            Self::BlockRecent | Self::BlockWindow | Self::Block | Self::Rollup | Self::Exemplar => None,
         }
     }
 }
