@@ -119,14 +119,124 @@ BEGIN
 END
 $$;
 
+-- n packed integers at `p`: as many bits each as say how far within a window it is, and patches for what is outside of it.
+-- All of them are exact as floats, and so is every sum on the way. A statement costs some 50 ns whatever it does, so the
+-- loops between patches have as few as possible.
+CREATE FUNCTION watchpost.decode_packed(body bytea, INOUT p int, n int, OUT vals float8[])
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    b         int;        -- the byte at p
+    s         int;        -- how far it is shifted
+    v         bigint;     -- a varint
+    head      bigint[] := '{}';
+    first     float8;
+    factor    float8;
+    step      float8;     -- the lower end of the window
+    differing int;        -- from the first, from the one before, or from the difference before
+    width     int;
+    span      float8;     -- the window
+    behind    int;        -- the patches
+    n_patches int := 0;
+    gaps      int[] := '{}';
+    aways     float8[] := '{}';
+    bits      varbit;
+    at        int := 1;   -- the next difference
+    upto      int;        -- the last one before the next patch
+    value     float8;
+    delta     float8 := 0;
+    d         float8;
+BEGIN
+    FOR k IN 1..5 LOOP
+        b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
+        -- The fourth is a plain byte: how differences are taken, and their width.
+        IF k = 4 THEN
+            differing := b >> 6; width := b & 63;
+            CONTINUE;
+        END IF;
+        WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
+        head[k] := CASE WHEN k IN (1, 3) THEN ((v >> 1) & 9223372036854775807) # (-(v & 1)) ELSE v END;
+    END LOOP;
+    first := head[1]; factor := head[2]; step := factor * head[3]; behind := p + head[5];
+    WHILE p < behind LOOP
+        b := get_byte(body, p); p := p + 1; v := b & 127;
+        IF b > 127 THEN
+            s := 7;
+            WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
+        END IF;
+        n_patches := n_patches + 1;
+        gaps[n_patches] := v >> 2;
+        v := v & 3;
+        IF v = 3 THEN
+            -- It is far away.
+            b := get_byte(body, p); p := p + 1; v := 3 + (b & 127); s := 7;
+            WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v + ((b & 127)::bigint << s); s := s + 7; END LOOP;
+        END IF;
+        v := v + 1;
+        aways[n_patches] := ((v >> 1) & 9223372036854775807) # (-(v & 1));
+    END LOOP;
+    span := factor * power(2::float8, width);
+    bits := ('x' || encode(substr(body, p + 1, ((n - 1) * width + 7) / 8), 'hex'))::varbit;
+    p := p + ((n - 1) * width + 7) / 8;
+    value := first;
+    IF width = 0 AND differing = 1 AND step = 0 THEN
+        -- Nothing but patches ever changes.
+        vals := ARRAY[first];
+        FOR patch IN 1..n_patches LOOP
+            IF gaps[patch] > 0 THEN
+                vals := vals || array_fill(value, ARRAY[gaps[patch]]);
+            END IF;
+            value := value + factor * aways[patch];
+            vals := vals || value;
+        END LOOP;
+        vals := vals || array_fill(value, ARRAY[n - cardinality(vals)]);
+        RETURN;
+    END IF;
+    vals := array_fill(first, ARRAY[n]);
+    FOR patch IN 1..n_patches + 1 LOOP
+        upto := CASE WHEN patch <= n_patches THEN at + gaps[patch] - 1 ELSE n - 1 END;
+        IF differing = 1 AND factor = 1 THEN
+            FOR j IN at..upto LOOP
+                value := value + (step + substring(bits, j * width - width + 1, width)::int);
+                vals[j + 1] := value;
+            END LOOP;
+        ELSIF differing = 1 THEN
+            FOR j IN at..upto LOOP
+                value := value + (step + factor * substring(bits, j * width - width + 1, width)::int);
+                vals[j + 1] := value;
+            END LOOP;
+        ELSIF differing = 0 THEN
+            FOR j IN at..upto LOOP
+                vals[j + 1] := first + (step + factor * substring(bits, j * width - width + 1, width)::int);
+            END LOOP;
+        ELSE
+            FOR j IN at..upto LOOP
+                delta := delta + (step + factor * substring(bits, j * width - width + 1, width)::int);
+                value := value + delta;
+                vals[j + 1] := value;
+            END LOOP;
+        END IF;
+        EXIT WHEN patch > n_patches;
+        at := upto + 2;
+        d := step + factor * substring(bits, (at - 2) * width + 1, width)::int + span * aways[patch];
+        CASE differing
+            WHEN 0 THEN value := first + d;
+            WHEN 1 THEN value := value + d;
+            ELSE delta := delta + d; value := value + delta;
+        END CASE;
+        vals[at] := value;
+    END LOOP;
+END
+$$;
+
 -- Decodes value chunks that follow one another from `p` on, the one place that knows how values are stored. Chunk i has
 -- ns[i] values; those from los[i] to his[i] are given out, in a row unless there are none. Value j is mantissas[j] / power:
 -- one IEEE division of two exact floats. `bits` is null where values have them all, which is nearly always; its elements
 -- are set for values that are stored as bits, of which some (staleness markers) are NaNs that SQL cannot tell apart. The
 -- last row has no mantissas and i = 0: `p` is where the bytes behind the chunks begin.
 --
--- This loop is where nearly all time of a query goes. A statement costs some 50 ns whatever it does, so there are as few
--- as possible for each sample, whole arrays are filled and cut by functions in C, and three tricks look odd: a table of
+-- Together with decode_packed this is where nearly all time of a query goes: there are few statements for each sample, whole
+-- arrays are filled and cut by functions in C, and three tricks look odd: a table of
 -- zigzag-decoded bytes, bit_count over a mask of high bits to find out whether varints are longer than a byte, and
 -- unlooped code for varints of up to three bytes.
 CREATE FUNCTION watchpost.decode_chunks(body bytea, INOUT p int, ns int[], los int[], his int[],
@@ -141,6 +251,7 @@ DECLARE
         -28,28,-29,29,-30,30,-31,31,-32,32,-33,33,-34,34,-35,35,-36,36,-37,37,-38,38,-39,39,-40,
         40,-41,41,-42,42,-43,43,-44,44,-45,45,-46,46,-47,47,-48,48,-49,49,-50,50,-51,51,-52,52,
         -53,53,-54,54,-55,55,-56,56,-57,57,-58,58,-59,59,-60,60,-61,61,-62,62,-63,63,-64}';
+    header    int;
     b         int;        -- the byte at p, and those after it
     c         int;
     e         int;
@@ -167,40 +278,19 @@ BEGIN
         i := chunk; n := ns[chunk]; lo := los[chunk]; hi := his[chunk];
         keep := lo <= hi;
         b := get_byte(body, p); p := p + 1;
-        IF b >= 128 THEN
-            -- A kind of chunk that is no float: its length follows.
-            b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
-            WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-            p := p + v::int;
-            CONTINUE;
-        END IF;
+        header := b;
         kind := (b >> 4) & 3;
         bits := NULL;
-        IF kind = 3 AND b & 15 > 0 THEN
-            -- Noisy decimals: n steps, then n corrections in units of the last place.
-            power := 10::float8 ^ (b & 15);
-            mantissas := array_fill(0::float8, ARRAY[n]);
-            mantissa := 0;
-            FOR j IN 1..2 * n LOOP
-                b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
-                WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-                CONTINUE WHEN NOT keep;
-                v := ((v >> 1) & 9223372036854775807) # (-(v & 1));
-                IF j <= n THEN
-                    mantissa := mantissa + v;
-                    mantissas[j] := mantissa / power;
-                ELSIF v <> 0 THEN
-                    mantissas[j - n] := watchpost.float8_from_bits(watchpost.float8_to_bits(mantissas[j - n]) + v);
-                END IF;
-            END LOOP;
-            IF keep THEN
-                mantissas := mantissas[lo:hi];
-                power := 1;
-                RETURN NEXT;
+        IF header > 127 THEN
+            -- The chunk's length.
+            b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
+            WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
+            IF NOT keep OR kind > 1 THEN
+                -- Not wanted, or of a kind that came later.
+                p := p + v::int;
+                CONTINUE;
             END IF;
-            CONTINUE;
-        END IF;
-        IF kind = 3 THEN
+        ELSIF kind = 3 THEN
             raw := 0;
             FOR j IN 0..7 LOOP
                 raw := raw | (get_byte(body, p + j)::bigint << (8 * j));
@@ -229,9 +319,9 @@ BEGIN
             END IF;
             CONTINUE;
         END IF;
-        power := 10::float8 ^ (b & 15);
+        power := 10::float8 ^ (header & 15);
         n_odd := 0;
-        IF b & 64 <> 0 THEN
+        IF header & 64 <> 0 THEN
             b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
             WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
             n_odd := v; odd_at := '{}'; odd_bits := '{}'; shift := 1;
@@ -248,9 +338,23 @@ BEGIN
                 odd_bits[j] := raw;
             END LOOP;
         END IF;
-        b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
-        WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
-        mantissa := ((v >> 1) & 9223372036854775807) # (-(v & 1));
+        IF header > 127 THEN
+            SELECT d.p, d.vals INTO p, mantissas FROM watchpost.decode_packed(body, p, n) d;
+            IF kind = 1 THEN
+                -- Noisy decimals: corrections in units of the last place. A number and a little more than half a unit is
+                -- rounded to the next number.
+                SELECT d.p, ARRAY(SELECT x.x + x.c * ((x.x + x.x * 1.1188968e-16) - x.x)
+                                    FROM (SELECT u.m / power, u.c, u.at
+                                            FROM unnest(mantissas, d.vals) WITH ORDINALITY u (m, c, at)) x (x, c, at)
+                                   ORDER BY x.at)
+                  INTO p, mantissas FROM watchpost.decode_packed(body, p, n) d;
+                power := 1;
+            END IF;
+        ELSE
+            b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
+            WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;
+            mantissa := ((v >> 1) & 9223372036854775807) # (-(v & 1));
+        END IF;
         IF NOT keep THEN
             -- As many bytes as there are steps, and one more for each that says that more follow.
             left_over := CASE WHEN kind = 0 THEN 0 ELSE n - 1 END;
@@ -262,8 +366,10 @@ BEGIN
             END LOOP;
             CONTINUE;
         END IF;
-        mantissas := array_fill(mantissa::float8, ARRAY[n]);
-        IF kind > 0 AND n > 1 THEN
+        IF header < 128 THEN
+            mantissas := array_fill(mantissa::float8, ARRAY[n]);
+        END IF;
+        IF header < 128 AND kind > 0 AND n > 1 THEN
             -- The first step is often longer than the others.
             b := get_byte(body, p); p := p + 1; v := b & 127; s := 7;
             WHILE b > 127 LOOP b := get_byte(body, p); p := p + 1; v := v | ((b & 127)::bigint << s); s := s + 7; END LOOP;

@@ -1,6 +1,7 @@
 //! How samples become bytes: exact, small, and simple enough that plain SQL reads them.
 //!
 //! - [`varint`]: LEB128 and zigzag, and a [`varint::Reader`] that never trusts a length.
+//! - [`packed`]: integers in as few bits as they need.
 //! - [`values`]: one series' values as integers with a decimal exponent.
 //! - [`timestamps`]: vectors of timestamps, stored once for all series that share them.
 //! - [`group`]: up to 64 adjacent series of one pack, the unit of batches and blocks alike.
@@ -11,6 +12,7 @@
 
 pub mod group;
 pub mod histograms;
+pub mod packed;
 pub mod timestamps;
 pub mod values;
 pub mod varint;

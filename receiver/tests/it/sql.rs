@@ -120,9 +120,12 @@ async fn sql_decodes_what_rust_encodes() {
     for round in 0..60u32 {
         let mut expected: BTreeMap<SeriesId, Vec<Sample>> = BTreeMap::new();
         for id in 0..1 + roll(&mut state) % 64 {
-            let n = [1, 2, 3, 7, 8, 9, 120, 513, 514, 515, 700][roll(&mut state) as usize % 11];
+            let n = [1, 2, 3, 7, 8, 9, 15, 16, 17, 120, 513, 514, 515, 700]
+                [roll(&mut state) as usize % 14];
             let size = 1u64 << (roll(&mut state) % 40);
-            let (scale, kind) = (10f64.powi((roll(&mut state) % 8) as i32), roll(&mut state) % 8);
+            let (scale, kind) = (10f64.powi((roll(&mut state) % 8) as i32), roll(&mut state) % 12);
+            // What all differences have in common, up to what is too far apart to be packed.
+            let factor = (1 + (roll(&mut state) % 100) as i64) << (roll(&mut state) % 45);
             let odd = roll(&mut state).is_multiple_of(3);
             let jitter = roll(&mut state).is_multiple_of(2);
             let (mut m, mut d) = (0i64, (roll(&mut state) % 1000) as i64);
@@ -141,18 +144,26 @@ async fn sql_decodes_what_rust_encodes() {
                     }
                     4 => m = noise,
                     5 => m += noise % 30,
-                    _ => m += (noise % 3) * 1000,
+                    6 => m += (noise % 3) * 1000,
+                    // Steps and values with a common factor, some of them far away.
+                    8 => m = (m + noise % 9 * factor) % (1 << 53),
+                    9 => m = noise % 9 * factor % (1 << 53),
+                    // Standing still for long.
+                    10 if !roll(&mut state).is_multiple_of(40) => {}
+                    // Mostly little ones, and a restart now and then.
+                    11 if roll(&mut state).is_multiple_of(30) => m = noise % 1_000_000,
+                    _ => m += noise.rem_euclid(100),
                 }
                 let bits = roll(&mut state);
                 sum += (bits % 1_000_000) as f64 / 1e9;
                 let value = match (odd, bits % 50, kind) {
-                    // Sums, which are noisy decimals.
-                    (_, _, 7) => sum,
                     (true, 0, _) => f64::from_bits(proto::remote_write::STALE_MARKER_BITS),
                     (true, 1, _) => -0.0,
                     (true, 2, _) => 1.0 / 3.0,
                     (true, 3, _) => f64::NEG_INFINITY,
                     (true, _, 4) => f64::from_bits(bits),
+                    // Sums, which are noisy decimals.
+                    (_, _, 7) => sum,
                     _ => m as f64 / scale,
                 };
                 samples.push(Sample { ts, value });

@@ -36,15 +36,26 @@ const STAGES: [(&str, i64); 4] = [
     ("recent", DAY_MS + 23 * HOUR_MS),
     ("batch", DAY_MS + 23 * HOUR_MS + 30 * MINUTE_MS),
 ];
-const SAMPLES_PER_STAGE: i64 = 8;
+/// As many as chunks have that are packed.
+const SAMPLES_PER_STAGE: i64 = 16;
 /// The first schema that fixtures may have been made with.
 const FIRST_SCHEMA: i64 = 7;
 /// Nobody who writes waits longer because of a migration.
 const GAP_MAX: Duration = Duration::from_millis(200);
 
-/// The value of a series at a time: integers, decimals, and what is neither.
+/// The value of a series at a time: integers, decimals, sums, and what is neither.
 fn bits(n: u32, ts: i64) -> u64 {
-    match (i64::from(n) + ts / MINUTE_MS) % 7 {
+    let minute = ts / MINUTE_MS;
+    match n % 5 {
+        // Memory, in pages, but for a staleness marker now and then.
+        0 if minute % 11 > 0 => {
+            return (4096.0 * (minute * minute % 13 + i64::from(n)) as f64).to_bits();
+        }
+        // Some are a unit in the last place away from the decimal.
+        1 => return ((1 + minute % 100) as f64 * 0.1).to_bits(),
+        _ => {}
+    }
+    match (i64::from(n) + minute) % 7 {
         0 => 0x7ff0_0000_0000_0002,
         1 => (-0.0f64).to_bits(),
         2 => 0x7ff8_0000_0000_0abc,

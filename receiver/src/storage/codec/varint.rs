@@ -18,6 +18,12 @@ pub fn put_signed(out: &mut Vec<u8>, value: i64) {
     put(out, zigzag(value));
 }
 
+/// How many bytes [`put`] appends.
+#[inline]
+pub fn len(value: u64) -> usize {
+    1 + (63 - (value | 1).leading_zeros() as usize) / 7
+}
+
 /// 0, −1, 1, −2 → 0, 1, 2, 3.
 #[inline]
 pub fn zigzag(value: i64) -> u64 {
