@@ -8,7 +8,7 @@
 //! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |
 //! | `GET /api/v1/live`, `/api/v1/live/snapshot` | live updates ([`live`]) |
 //! | `GET /`, `/servers/…`, `/monitors`, `/status`, `/assets/…` | the console ([`console`]) |
-//! | `GET /-/healthy`, `/-/ready`, `/metrics` | `service::admin` |
+//! | `GET /-/healthy`, `/-/ready`, `/metrics`, `POST /-/reload`, `/-/quit` | `service::admin` |
 //!
 //! Who may use which of them is said in one table, [`auth::NEEDS`]; a route that is missing there is not served.
 

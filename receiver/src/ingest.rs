@@ -8,10 +8,13 @@
 mod decode;
 mod described;
 mod exemplar;
+mod gate;
 mod histogram;
+mod keys;
 mod limits;
 pub mod metrics;
 mod refusal;
+pub mod relabel;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod validate;
@@ -24,6 +27,8 @@ use proto::{remote_write::WireError, snappy::SnappyError};
 use self::{
     decode::{Decoded, UnknownSeries},
     described::Described,
+    gate::{Gate, Standing},
+    keys::Meaning,
 };
 pub use self::{
     limits::Limits,
@@ -31,11 +36,12 @@ pub use self::{
     refusal::{Reason, Refusals},
 };
 use crate::{
+    config::Rules,
     db::sqlstate::{self, Outlook},
     model::now_ms,
     storage::{
         Storage,
-        catalogue::{RawHasher, Unknown},
+        catalogue::{RawHasher, RawKey, Unknown},
         commit::{AppendError, Content, Incoming, IncomingHistogram},
         exemplar::IncomingExemplar,
         start::IncomingStart,
@@ -70,8 +76,18 @@ pub struct Written {
     pub samples: usize,
     pub histograms: usize,
     pub exemplars: usize,
+    /// What the rules drop: for its sender it is as good as stored.
+    pub dropped: Dropped,
     /// What was not stored, and why. Not empty: the sender has to be told.
     pub refusals: Refusals,
+}
+
+/// What rules drop, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    pub samples: usize,
+    pub histograms: usize,
+    pub exemplars: usize,
 }
 
 impl Written {
@@ -123,19 +139,26 @@ pub struct Ingest {
     storage: Storage,
     hasher: RawHasher,
     described: Described,
+    gate: Gate,
     limits: Arc<Limits>,
     metrics: IngestMetrics,
 }
 
 impl Ingest {
-    pub fn new(storage: Storage, limits: Limits, metrics: IngestMetrics) -> Self {
+    pub fn new(storage: Storage, limits: Limits, rules: Rules, metrics: IngestMetrics) -> Self {
         Self {
             storage,
             hasher: RawHasher::new(),
             described: Described::default(),
+            gate: Gate::new(rules),
             limits: Arc::new(limits),
             metrics,
         }
+    }
+
+    /// Puts other rules in force, for requests that come from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.gate.replace(rules);
     }
 
     pub fn limits(&self) -> &Limits {
@@ -163,21 +186,26 @@ impl Ingest {
         block: Bytes,
     ) -> Result<Written, WriteError> {
         let now = now_ms();
+        let standing = self.gate.standing();
         let decoded = if block.len() <= INLINE_BYTES_MAX {
-            self.decode(version, &block, now)?
+            self.decode(version, &block, &standing, now)?
         } else {
-            let this = self.clone();
-            let decoding = tokio::task::spawn_blocking(move || this.decode(version, &block, now));
+            let (this, standing) = (self.clone(), Arc::clone(&standing));
+            let decoding =
+                tokio::task::spawn_blocking(move || this.decode(version, &block, &standing, now));
             match decoding.await {
                 Ok(decoded) => decoded?,
                 Err(err) => std::panic::resume_unwind(err.into_panic()),
             }
         };
         self.metrics.starts_ignored(decoded.starts_ignored);
+        if !decoded.learned.is_empty() {
+            self.remember(&standing, decoded.learned);
+        }
         let mut refusals = decoded.refusals;
         let mut content = decoded.content;
         if !decoded.unknown.is_empty() {
-            self.resolve(decoded.unknown, &mut content).await?;
+            self.resolve(&standing, decoded.unknown, &mut content).await?;
         }
         if !decoded.metadata.is_empty() {
             self.storage.catalogue().describe(decoded.metadata).await.map_err(database)?;
@@ -191,13 +219,29 @@ impl Ingest {
             samples: appended.written - appended.histograms,
             histograms: appended.histograms,
             exemplars: appended.exemplars,
+            dropped: decoded.dropped,
             refusals,
         })
     }
 
-    fn decode(&self, version: Version, block: &[u8], now: i64) -> Result<Decoded, WriteError> {
+    /// Keeps what label bytes mean under the rules that said so.
+    fn remember(&self, standing: &Standing, keys: impl IntoIterator<Item = (RawKey, Meaning)>) {
+        let n_series = self.storage.catalogue().n_series();
+        standing.keys.remember(keys, n_series, self.metrics.keys_forgotten());
+    }
+
+    fn decode(
+        &self,
+        version: Version,
+        block: &[u8],
+        standing: &Standing,
+        now: i64,
+    ) -> Result<Decoded, WriteError> {
         let context = decode::Context {
+            // Before the keys, or they could know a series that this does not have yet.
             index: &self.storage.catalogue().index(),
+            standing,
+            keys: &standing.keys.halves(),
             hasher: &self.hasher,
             starts: self.storage.starts(),
             described: &self.described,
@@ -210,14 +254,18 @@ impl Ingest {
     /// Finds or creates the series that were not known and adds what they brought.
     async fn resolve(
         &self,
+        standing: &Standing,
         unknown: Vec<UnknownSeries>,
         content: &mut Content,
     ) -> Result<(), WriteError> {
+        let raw_keys: Vec<RawKey> = unknown.iter().map(|one| one.series.raw_key).collect();
         let (series, brought): (Vec<Unknown>, Vec<_>) = unknown
             .into_iter()
             .map(|one| (one.series, (one.samples, one.histograms, one.exemplars, one.starts)))
             .unzip();
         let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
+        let meanings = known.iter().map(|known| Meaning::Series(known.position));
+        self.remember(standing, raw_keys.into_iter().zip(meanings));
         for (known, (samples, histograms, exemplars, starts)) in known.into_iter().zip(brought) {
             let (position, series) = (known.position, known.series);
             content.samples.extend(samples.into_iter().map(|sample| Incoming { known, sample }));

@@ -7,6 +7,7 @@
 //! http ──► ingest, live ──► storage ──► db
 //! ```
 
+pub mod config;
 pub mod db;
 pub mod http;
 pub mod ingest;

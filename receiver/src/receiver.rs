@@ -1,11 +1,16 @@
 //! The receiver as a component: opened, served, closed.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use axum::Router;
-use service::{Health, Metrics, Shutdown, WebArgs};
+use service::{Health, LifecycleArgs, Metrics, Reload, Shutdown, WebArgs, admin, reload};
 
 use crate::{
+    config::Rules,
     db, http,
     http::auth::Access,
     ingest::{Ingest, IngestMetrics, Limits},
@@ -26,6 +31,11 @@ use crate::{
 pub struct Args {
     #[command(flatten)]
     pub web: WebArgs,
+    #[command(flatten)]
+    pub lifecycle: LifecycleArgs,
+    /// File with rules about what is taken in: relabelling; read anew on SIGHUP and by /-/reload
+    #[arg(id = "receiver_config_file", long = "config.file", value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
     /// PostgreSQL to keep everything in: `postgres://user:password@host:5432/database`
     #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: Option<String>,
@@ -63,6 +73,8 @@ pub const DEFAULT_ADDRESS: &str = "127.0.0.1:9201";
 pub struct Config {
     pub storage: storage::Options,
     pub limits: Limits,
+    /// What the configuration file says.
+    pub rules: Rules,
     /// Whether `/api/v1/admin` does what it is asked to.
     pub admin_api: bool,
     /// Who is let in over HTTP.
@@ -73,7 +85,13 @@ impl Config {
     /// The usual limits, samples kept for ever, and everybody let in.
     pub fn new(database_url: String) -> Self {
         let storage = storage::Options::new(database_url, host_name());
-        Self { storage, limits: Limits::default(), admin_api: false, access: Access::open() }
+        Self {
+            storage,
+            limits: Limits::default(),
+            rules: Rules::default(),
+            admin_api: false,
+            access: Access::open(),
+        }
     }
 }
 
@@ -128,7 +146,7 @@ impl Receiver {
             .get_or_init(|| Hub::new(Arc::new(storage.reader().clone()), live_metrics))
             .clone();
         let ingest_metrics = metrics.register(IngestMetrics::register);
-        let ingest = Ingest::new(storage.clone(), limits, ingest_metrics);
+        let ingest = Ingest::new(storage.clone(), limits, config.rules, ingest_metrics);
         metrics.register(|registry| storage.metrics().register(registry));
         let health = Health::default();
         health.ready();
@@ -159,8 +177,32 @@ impl Receiver {
         &self.metrics
     }
 
+    /// Puts other rules in force, for requests that come from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.ingest.set_rules(rules);
+    }
+
+    /// Reads the file of rules anew whenever it is asked to, and on SIGHUP, until `shutdown` fires.
+    pub fn reload_from(&self, file: Option<PathBuf>, shutdown: &Shutdown) -> Reload {
+        let (reload, requests) = reload::channel();
+        let gauges = self.metrics.reload("receiver");
+        gauges.succeeded(SystemTime::now());
+        let ingest = self.ingest.clone();
+        let read = async move || {
+            ingest.set_rules(Rules::load(file.as_deref())?);
+            anyhow::Ok(())
+        };
+        tokio::spawn(requests.serve(gauges, shutdown.clone(), read));
+        reload
+    }
+
     /// All that is served. `shutdown` ends the live connections, which would keep a server from draining.
     pub fn router(&self, shutdown: &Shutdown) -> Router {
+        self.router_with(shutdown, Router::new())
+    }
+
+    /// The same with routes of the program's own, which are in the table of scopes as well.
+    pub fn router_with(&self, shutdown: &Shutdown, more: Router) -> Router {
         let app = http::App::new(self.ingest.clone());
         let routes = http::router(app)
             .merge(http::status::router(self.storage.reader().clone()))
@@ -172,7 +214,8 @@ impl Receiver {
             ))
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
             .merge(http::console::router())
-            .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
+            .merge(admin::router(self.health.clone(), self.metrics.clone()))
+            .merge(more)
             .fallback(http::console::not_found);
         http::auth::guarded(routes, self.access.clone(), self.keyring.clone(), self.denied.clone())
     }
@@ -211,8 +254,12 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     config.admin_api = args.admin_api;
     config.access = Access::new(web_config.clone(), &addresses, args.require_token);
+    config.rules = Rules::load(args.config_file.as_deref())?;
     let (receiver, closing) = Receiver::open(config).await?;
-    service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
+    let reload = receiver.reload_from(args.config_file, &shutdown);
+    let lifecycle = admin::lifecycle_router(args.lifecycle, reload, shutdown.clone());
+    let router = receiver.router_with(&shutdown, lifecycle);
+    service::web::serve(listeners, router, web_config, shutdown).await?;
     drop(receiver);
     closing.finished().await;
     Ok(())

@@ -15,6 +15,11 @@ pub enum Check {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// Rules of the receiver (--config.file, in the all-in-one --receiver.config-file)
+    ReceiverConfig {
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// TLS and user settings (--web.config.file of any program)
     WebConfig {
         #[arg(required = true, value_name = "FILE")]
@@ -27,6 +32,10 @@ pub fn run(check: &Check) -> ExitCode {
     let (files, check_one): (_, fn(&Path) -> anyhow::Result<()>) = match check {
         Check::Config { files } => (files, |file| {
             blackbox::config::Source::File(file.to_owned()).load()?;
+            Ok(())
+        }),
+        Check::ReceiverConfig { files } => (files, |file| {
+            receiver::config::Rules::load(Some(file))?;
             Ok(())
         }),
         Check::WebConfig { files } => (files, |file| {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use blackbox::Blackbox;
 use exporter::Exporter;
-use receiver::{Closing, Receiver, db::managed::ManagedConfig};
+use receiver::{Closing, Receiver, config::Rules, db::managed::ManagedConfig};
 use service::Shutdown;
 use tracing::info;
 
@@ -41,12 +41,14 @@ struct Parts {
     ports: Ports,
     exporter: Exporter,
     blackbox: Blackbox,
+    rules: Rules,
     folder: PathBuf,
 }
 
 impl Suite {
     /// Starts everything. All ports are bound before anything heavy happens, so that a taken one costs nothing.
-    pub async fn start(args: Args) -> anyhow::Result<Self> {
+    /// `quit` fires when somebody asks by /-/quit to stop.
+    pub async fn start(args: Args, quit: Shutdown) -> anyhow::Result<Self> {
         let parts = Parts::make(&args)?;
         let database = match &args.database_url {
             Some(url) => Database::Given { url: url.clone() },
@@ -57,10 +59,13 @@ impl Suite {
         config.storage.retention.rules = args.retention_for.clone();
         config.storage.rollups = args.rollups.map(|span| span.0);
         config.admin_api = args.admin_api;
+        config.rules.clone_from(&parts.rules);
         config.access = parts.ports.access(args.require_token);
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
-            Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),
+            Ok((receiver, closing)) => {
+                Ok(Self::serve(&args, parts, &receiver, closing, database, quit))
+            }
             Err(err) => {
                 database.stop().await;
                 Err(err).context("open the receiver")
@@ -74,11 +79,15 @@ impl Suite {
         receiver: &Receiver,
         closing: Closing,
         database: Database,
+        quit: Shutdown,
     ) -> Self {
-        let Parts { ports, exporter, blackbox, folder } = parts;
+        let Parts { ports, exporter, blackbox, folder, rules: _ } = parts;
         let addresses = ports.addresses();
         let mut core = Stage::default();
-        let pages = receiver.router(core.stop_token());
+        let stop = core.stop_token().clone();
+        let reload = receiver.reload_from(args.receiver_config_file.clone(), &stop);
+        let lifecycle = service::admin::lifecycle_router(args.lifecycle, reload, quit);
+        let pages = receiver.router_with(&stop, lifecycle);
         core.serve(ports.receiver, pages, ports.web.clone().letting_bearers_pass());
 
         let mut edges = Stage::default();
@@ -124,6 +133,7 @@ impl Parts {
             ports: Ports::bind(args)?,
             exporter: Exporter::new(&exporter::Config::default())?,
             blackbox,
+            rules: Rules::load(args.receiver_config_file.as_deref())?,
             folder: folder::choose(args.storage_path.as_deref())?,
         })
     }
@@ -141,7 +151,7 @@ fn private_postgres(args: &Args, parts: &Parts) -> ManagedConfig {
 /// Runs a suite until `shutdown` fires.
 pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let started = tokio::select! {
-        started = Suite::start(args) => started,
+        started = Suite::start(args, shutdown.clone()) => started,
         // What was started so far stops when it is dropped.
         () = shutdown.fired() => return Ok(()),
     };

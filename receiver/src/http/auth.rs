@@ -38,6 +38,8 @@ pub(crate) enum Need {
 pub(crate) const NEEDS: &[(&str, Need)] = &[
     ("/-/healthy", Need::Nothing),
     ("/-/ready", Need::Nothing),
+    ("/-/reload", Need::Token(Scope::Admin)),
+    ("/-/quit", Need::Token(Scope::Admin)),
     ("/api/v1/write", Need::Token(Scope::Write)),
     ("/api/v1/push", Need::Token(Scope::Write)),
     ("/api/v1/admin/tsdb/delete_series", Need::Token(Scope::Admin)),
@@ -292,7 +294,7 @@ mod tests {
             .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
             .collect();
         assert!(written.len() > 8, "{written:?}");
-        let of_service = ["/-/healthy", "/-/ready", "/metrics"];
+        let of_service = ["/-/healthy", "/-/ready", "/-/reload", "/-/quit", "/metrics"];
         let known: BTreeSet<&str> = NEEDS.iter().map(|(path, _)| *path).collect();
         assert_eq!(known.len(), NEEDS.len(), "a route is there twice");
         let all: BTreeSet<&str> = written.into_iter().chain(of_service).collect();

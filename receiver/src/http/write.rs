@@ -100,8 +100,13 @@ struct Counts {
 
 impl Counts {
     fn of(written: &Written) -> Self {
-        let Written { samples, histograms, exemplars, .. } = *written;
-        Self { samples, histograms, exemplars }
+        // What rules drop was taken: a sender that is told of less than it sent takes that for a loss.
+        let Written { samples, histograms, exemplars, dropped, .. } = *written;
+        Self {
+            samples: samples + dropped.samples,
+            histograms: histograms + dropped.histograms,
+            exemplars: exemplars + dropped.exemplars,
+        }
     }
 
     /// <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/#required-written-response-headers>

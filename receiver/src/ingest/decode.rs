@@ -16,10 +16,12 @@ use proto::{
 };
 
 use super::{
-    Limits, Reason, Refusals, Version, WriteError,
+    Dropped, Limits, Reason, Refusals, Version, WriteError,
     described::Described,
     exemplar::InvalidExemplar,
+    gate::Standing,
     histogram,
+    keys::{Found, Halves, Meaning},
     validate::{self, RawLabels},
 };
 use crate::{
@@ -44,6 +46,10 @@ pub(super) struct Decoded {
     pub(super) described: Vec<(Position, u64)>,
     /// Start timestamps that make no sense.
     pub(super) starts_ignored: usize,
+    /// What the rules drop.
+    pub(super) dropped: Dropped,
+    /// What is to be remembered of label bytes that were not, or not lately.
+    pub(super) learned: Vec<(RawKey, Meaning)>,
     pub(super) refusals: Refusals,
 }
 
@@ -62,6 +68,8 @@ pub(super) struct UnknownSeries {
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub(super) index: &'a Index,
+    pub(super) standing: &'a Standing,
+    pub(super) keys: &'a Halves,
     pub(super) hasher: &'a RawHasher,
     pub(super) starts: &'a Starts,
     pub(super) described: &'a Described,
@@ -187,6 +195,8 @@ enum Taken {
     Known(Known),
     /// New, or nothing of it was to be stored.
     New,
+    /// The rules drop it.
+    Dropped,
     Refused,
 }
 
@@ -225,12 +235,28 @@ impl Decoder<'_> {
             series.exemplars.len(),
             "series",
         )?;
-        if let Some(known) = key.and_then(|key| self.context.index.by_raw_key(key)) {
-            self.known(known, &series, exemplar)?;
-            return Ok(Taken::Known(known));
+        match key.and_then(|key| self.look_up(key)) {
+            Some(Meaning::Series(position)) => {
+                let known = self.context.index.known(position);
+                self.known(known, &series, exemplar)?;
+                return Ok(Taken::Known(known));
+            }
+            Some(Meaning::Dropped) => {
+                self.drop_series(&series);
+                return Ok(Taken::Dropped);
+            }
+            None => {}
         }
-        match validate::labels(series.labels, self.context.limits) {
-            Ok(labels) => {
+        let limits = self.context.limits;
+        let judged = validate::labels(series.labels, limits)
+            .and_then(|labels| self.context.standing.judge(labels, limits));
+        match judged {
+            Ok(None) => {
+                self.decoded.learned.extend(key.map(|key| (key, Meaning::Dropped)));
+                self.drop_series(&series);
+                Ok(Taken::Dropped)
+            }
+            Ok(Some(labels)) => {
                 let raw_key = key.expect("labels that are in order have a key");
                 self.expand(labels.iter().map(|l| l.name.len() + l.value.len()).sum())?;
                 self.unknown(Unknown { raw_key, labels }, &series, exemplar)?;
@@ -241,6 +267,26 @@ impl Decoder<'_> {
                 Ok(Taken::Refused)
             }
         }
+    }
+
+    /// What label bytes mean, as far as that is known.
+    #[inline]
+    fn look_up(&mut self, key: RawKey) -> Option<Meaning> {
+        match self.context.keys.find(key) {
+            Found::Young(meaning) => Some(meaning),
+            Found::Old(meaning) => {
+                self.decoded.learned.push((key, meaning));
+                Some(meaning)
+            }
+            Found::Nowhere => None,
+        }
+    }
+
+    fn drop_series<L>(&mut self, series: &Series<'_, L>) {
+        let dropped = &mut self.decoded.dropped;
+        dropped.samples += series.samples.len();
+        dropped.histograms += series.histograms.len();
+        dropped.exemplars += series.exemplars.len();
     }
 
     #[inline]

@@ -41,6 +41,8 @@ pub struct IngestMetrics {
     starts_ignored: Counter,
     refused: Family<ByReason, Counter>,
     requests: Family<ByOutcome, Counter>,
+    dropped: Counter,
+    keys_forgotten: Counter,
 }
 
 impl IngestMetrics {
@@ -71,12 +73,27 @@ impl IngestMetrics {
             "Write requests by what became of them",
             metrics.requests.clone(),
         );
+        registry.register(
+            "receiver_samples_dropped",
+            "Samples that write_relabel_configs drop",
+            metrics.dropped.clone(),
+        );
+        registry.register(
+            "receiver_label_spellings_forgotten",
+            "Label bytes whose series was forgotten to make room, and is found anew when they come again",
+            metrics.keys_forgotten.clone(),
+        );
         metrics
+    }
+
+    pub(super) fn keys_forgotten(&self) -> &Counter {
+        &self.keys_forgotten
     }
 
     pub(super) fn written(&self, written: &Written) {
         self.samples.inc_by((written.samples + written.histograms) as u64);
         self.exemplars.inc_by(written.exemplars as u64);
+        self.dropped.inc_by((written.dropped.samples + written.dropped.histograms) as u64);
         let outcome =
             if written.refusals.is_empty() { Outcome::Stored } else { Outcome::PartlyRefused };
         self.requests.get_or_create(&ByOutcome { outcome }).inc();

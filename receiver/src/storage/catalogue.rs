@@ -1,7 +1,7 @@
 //! Which series there are: in memory for lookups and matchers, in PostgreSQL for good.
 //!
-//! A series is found by the hash of its raw label bytes as they lie in a request ([`RawKey`]); only a series that is
-//! not found is taken apart, sorted and identified ([`Identity`]), and only one that is new to the database is created
+//! Whoever takes requests finds a series by the hash of its raw label bytes ([`RawKey`]) and asks here for those that are
+//! not found so: they are taken apart, sorted and identified ([`Identity`]), and only one that is new to the database is created
 //! there. Numbers come from ranges claimed in advance; a series that two receivers create at once keeps the number of
 //! whoever came first.
 
@@ -131,17 +131,11 @@ impl Catalogue {
             }
             self.generation.fetch_add(1, Ordering::AcqRel);
         }
-        let mut index = self.index.write().expect("no holder panics");
+        let index = self.index();
         let known = identities
             .iter()
-            .zip(&unknown)
-            .map(|(identity, series)| {
-                let known = index.by_identity(*identity).expect("found or created above");
-                index.remember(series.raw_key, known.position);
-                known
-            })
-            .collect();
-        Ok(known)
+            .map(|identity| index.by_identity(*identity).expect("found or created above"));
+        Ok(known.collect())
     }
 
     /// The series among these that the index does not know, and the numbers of their metrics as far as it does.

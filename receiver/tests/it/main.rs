@@ -15,6 +15,7 @@ mod live_store;
 mod managed;
 mod people;
 mod query_source;
+mod relabel;
 mod rollups;
 mod sql;
 mod tokens;

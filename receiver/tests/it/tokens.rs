@@ -53,8 +53,12 @@ async fn ask(
         request = request.header(*name, *value);
     }
     let request = request.body(Body::from(body.to_owned())).unwrap();
-    let response =
-        receiver.receiver.router(&service::Shutdown::new()).oneshot(request).await.unwrap();
+    let shutdown = service::Shutdown::new();
+    let (reload, _) = service::reload::channel();
+    let lifecycle = service::LifecycleArgs { enable_lifecycle: true };
+    let lifecycle = service::admin::lifecycle_router(lifecycle, reload, shutdown.clone());
+    let router = receiver.receiver.router_with(&shutdown, lifecycle);
+    let response = router.oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     (parts.status, parts.headers, String::from_utf8_lossy(&body).into_owned())

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, str::FromStr};
 
-use service::{WebArgs, units::Span};
+use service::{LifecycleArgs, WebArgs, units::Span};
 
 #[derive(Clone, Debug, clap::Args)]
 #[group(skip)]
@@ -87,6 +87,11 @@ pub struct Args {
         help_heading = "Scraping"
     )]
     pub probe_interval: Span,
+    /// File with rules about what is taken in, as `--config.file` of the receiver; read anew on SIGHUP and by /-/reload
+    #[arg(long = "receiver.config-file", value_name = "FILE", help_heading = "Storage")]
+    pub receiver_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub lifecycle: LifecycleArgs,
     /// File with the modules of probes, as blackbox_exporter has it; built-in ones if not given
     #[arg(long = "blackbox.config-file", value_name = "FILE", help_heading = "Scraping")]
     pub blackbox_config_file: Option<PathBuf>,

@@ -13,5 +13,6 @@ mod harness;
 mod all_in_one;
 mod console;
 mod live;
+mod relabel;
 mod remote_write;
 mod storage;

@@ -7,7 +7,7 @@ use std::hash::BuildHasher;
 use hashbrown::{HashMap, HashTable};
 use promql::model::{Label, Labels, METRIC_NAME, MatchOp, Matcher};
 
-use super::{Identity, Known, RawKey};
+use super::{Identity, Known};
 use crate::model::{MetricId, PackId, SeriesId};
 
 /// Where a series stands in the columns of this process.
@@ -33,7 +33,6 @@ pub struct Index {
     label_ends: Vec<u32>,
     labels: Vec<Pair>,
     by_identity: HashTable<KeyEntry>,
-    by_raw_key: HashTable<KeyEntry>,
     by_id: ById,
     pairs: Pairs,
     /// The positions of all series that have a pair, sorted; by its number.
@@ -128,11 +127,6 @@ impl Index {
         self.places.is_empty()
     }
 
-    #[inline]
-    pub fn by_raw_key(&self, key: RawKey) -> Option<Known> {
-        find(&self.by_raw_key, key.0).map(|position| self.known(position))
-    }
-
     pub fn by_identity(&self, identity: Identity) -> Option<Known> {
         find(&self.by_identity, identity.0).map(|position| self.known(position))
     }
@@ -141,6 +135,7 @@ impl Index {
         self.by_id.get(series).map(Position)
     }
 
+    #[inline]
     pub fn known(&self, position: Position) -> Known {
         let (series, pack) = self.places[position.0 as usize];
         Known { position, pack, series }
@@ -149,11 +144,6 @@ impl Index {
     /// The pack that holds the series' samples in blocks.
     pub fn pack(&self, position: Position) -> PackId {
         self.places[position.0 as usize].1
-    }
-
-    /// Lets requests that hold these label bytes find the series.
-    pub fn remember(&mut self, key: RawKey, position: Position) {
-        put(&mut self.by_raw_key, key.0, position);
     }
 
     /// Adds a series; one that is there already is left as it is. Its labels, the metric's name among them, come in any
@@ -414,8 +404,5 @@ mod tests {
         let again = index.insert(Identity::of(&labels), MetricId(9), PackId(9), SeriesId(9), []);
         assert_eq!((again, index.len()), (Position(0), 1));
         assert_eq!(index.labels(again), labels);
-        index.remember(RawKey(77), again);
-        assert_eq!(index.by_raw_key(RawKey(77)).unwrap().series, SeriesId(1));
-        assert_eq!(index.by_raw_key(RawKey(78)), None);
     }
 }

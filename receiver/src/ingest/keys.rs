@@ -1,0 +1,165 @@
+//! What is known of label bytes by their hash: which series they mean, or that it is not wanted.
+//!
+//! The same series can be spelled in any number of ways: labels in another order, an empty one more, other fields between
+//! them. So the map is bounded by forgetting, not by the number of series: it has two halves, and when the young one is
+//! full it becomes the old one, and what was old is gone. Whatever is asked for in the old half moves to the young one.
+//! A key that was forgotten costs one look at its labels, and no sample.
+
+use std::sync::{RwLock, RwLockReadGuard};
+
+use hashbrown::HashTable;
+use prometheus_client::metrics::counter::Counter;
+
+use crate::storage::catalogue::{Position, RawKey};
+
+/// A half may hold this many keys whatever is stored: 16 MiB.
+const KEYS_MIN: usize = 1 << 20;
+/// And this many for each series that is stored, so that all of them and a second spelling fit.
+const KEYS_PER_SERIES: usize = 2;
+
+/// What label bytes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Meaning {
+    Series(Position),
+    /// The rules drop it.
+    Dropped,
+}
+
+/// A 128-bit key of which 64 bits choose the place and 32 more are compared: 16 bytes an entry instead of 32.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    high: u64,
+    low: u32,
+    position: u32,
+}
+
+/// Stands for [`Meaning::Dropped`]: memory ends long before there are as many series.
+const DROPPED: u32 = u32::MAX;
+
+impl Entry {
+    fn new(key: RawKey, meaning: Meaning) -> Self {
+        let position = match meaning {
+            Meaning::Series(position) => position.0,
+            Meaning::Dropped => DROPPED,
+        };
+        Self { high: (key.0 >> 64) as u64, low: key.0 as u32, position }
+    }
+
+    fn meaning(self) -> Meaning {
+        match self.position {
+            DROPPED => Meaning::Dropped,
+            position => Meaning::Series(Position(position)),
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    halves: RwLock<Halves>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Halves {
+    young: HashTable<Entry>,
+    old: HashTable<Entry>,
+}
+
+/// Where a key was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Young(Meaning),
+    /// To be remembered anew, or it will be forgotten.
+    Old(Meaning),
+    Nowhere,
+}
+
+impl Halves {
+    #[inline]
+    pub(super) fn find(&self, key: RawKey) -> Found {
+        if let Some(meaning) = look(&self.young, key) {
+            return Found::Young(meaning);
+        }
+        look(&self.old, key).map_or(Found::Nowhere, Found::Old)
+    }
+}
+
+#[inline]
+fn look(table: &HashTable<Entry>, key: RawKey) -> Option<Meaning> {
+    let (high, low) = ((key.0 >> 64) as u64, key.0 as u32);
+    table.find(high, |entry| entry.high == high && entry.low == low).map(|entry| entry.meaning())
+}
+
+impl Keys {
+    /// For many look-ups under one lock. Drop it before anything is awaited.
+    pub(super) fn halves(&self) -> RwLockReadGuard<'_, Halves> {
+        self.halves.read().expect("no holder panics")
+    }
+
+    /// Keeps what keys mean. `n_series` is how many series are stored; what has to be forgotten is counted.
+    pub(super) fn remember(
+        &self,
+        keys: impl IntoIterator<Item = (RawKey, Meaning)>,
+        n_series: usize,
+        forgotten: &Counter,
+    ) {
+        self.remember_within(keys, (KEYS_PER_SERIES * n_series).max(KEYS_MIN), forgotten);
+    }
+
+    fn remember_within(
+        &self,
+        keys: impl IntoIterator<Item = (RawKey, Meaning)>,
+        max: usize,
+        forgotten: &Counter,
+    ) {
+        let mut halves = self.halves.write().expect("no holder panics");
+        for (key, meaning) in keys {
+            if look(&halves.young, key).is_some() {
+                continue;
+            }
+            if halves.young.len() >= max {
+                let young = std::mem::take(&mut halves.young);
+                let gone = std::mem::replace(&mut halves.old, young);
+                forgotten.inc_by(gone.len() as u64);
+            }
+            let entry = Entry::new(key, meaning);
+            halves.young.insert_unique(entry.high, entry, |entry| entry.high);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: u64) -> RawKey {
+        // As a hash would be: all bits differ.
+        let spread = u128::from(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        RawKey(spread << 64 | u128::from(n))
+    }
+
+    #[test]
+    fn what_is_asked_for_stays_and_the_rest_is_bounded() {
+        let (keys, forgotten) = (Keys::default(), Counter::default());
+        let wanted = Meaning::Series(Position(7));
+        let put = |keys: &Keys, n: u64, meaning| {
+            keys.remember_within([(key(n), meaning)], 100, &forgotten);
+        };
+        put(&keys, 0, wanted);
+        put(&keys, 1, Meaning::Dropped);
+        assert_eq!(keys.halves().find(key(1)), Found::Young(Meaning::Dropped));
+        for n in 2..10_000 {
+            put(&keys, n, Meaning::Series(Position(n as u32)));
+            let found = keys.halves().find(key(0));
+            match found {
+                Found::Young(meaning) => assert_eq!(meaning, wanted),
+                Found::Old(meaning) => put(&keys, 0, meaning),
+                Found::Nowhere => panic!("forgotten after {n}"),
+            }
+            let halves = keys.halves();
+            assert!(halves.young.len() <= 100 && halves.old.len() <= 100);
+        }
+        assert_eq!(keys.halves().find(key(1)), Found::Nowhere);
+        assert!(forgotten.get() > 9_000);
+    }
+}
