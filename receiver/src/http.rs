@@ -14,6 +14,8 @@ pub mod console;
 mod error;
 pub mod live;
 pub mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod write;
 
 use axum::Router;

@@ -56,6 +56,7 @@ impl Suite {
         config.storage.retention.all = args.retention.map(|span| span.0);
         config.storage.retention.rules = args.retention_for.clone();
         config.storage.rollups = args.rollups.map(|span| span.0);
+        config.limits = args.limits.limits();
         config.admin_api = args.admin_api;
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {

@@ -16,7 +16,7 @@ use proto::{
 };
 
 use super::{
-    Limits, Reason, Refusals, Version, WriteError,
+    Limit, Limits, Reason, Refusals, Version, WriteError,
     described::Described,
     exemplar::InvalidExemplar,
     histogram,
@@ -131,7 +131,7 @@ pub(super) fn decode_body(
     match walked {
         Ok(()) => Ok(decoder.decoded),
         Err(Stop::Wire(WireError::TooMany { what, limit })) => {
-            Err(WriteError::TooMany { what, limit })
+            Err(WriteError::TooMany { what: what.into(), limit })
         }
         Err(Stop::Wire(source)) => Err(WriteError::Wire { version, source }),
         Err(Stop::Refused(err)) => Err(err),
@@ -192,12 +192,7 @@ enum Taken {
 
 impl Decoder<'_> {
     /// Counts a series and what it brings, before anything is done about it.
-    fn count(
-        &mut self,
-        samples: usize,
-        exemplars: usize,
-        what: &'static str,
-    ) -> Result<(), WriteError> {
+    fn count(&mut self, samples: usize, exemplars: usize, what: Limit) -> Result<(), WriteError> {
         self.n_series += 1;
         self.n_samples += samples;
         self.n_exemplars += exemplars;
@@ -207,7 +202,7 @@ impl Decoder<'_> {
         }
         if self.n_exemplars > limits.exemplars_per_request_max {
             let limit = limits.exemplars_per_request_max;
-            return Err(WriteError::TooMany { what: "exemplars", limit });
+            return Err(WriteError::TooMany { what: Limit::Exemplars, limit });
         }
         self.check_samples()
     }
@@ -223,7 +218,7 @@ impl Decoder<'_> {
         self.count(
             series.samples.len() + series.histograms.len(),
             series.exemplars.len(),
-            "series",
+            Limit::Series,
         )?;
         if let Some(known) = key.and_then(|key| self.context.index.by_raw_key(key)) {
             self.known(known, &series, exemplar)?;
@@ -395,10 +390,7 @@ impl Decoder<'_> {
         self.expanded_bytes += n_bytes;
         let limit = self.context.limits.expanded_bytes_max;
         if self.expanded_bytes > limit {
-            return Err(WriteError::TooMany {
-                what: "bytes of labels and help of new series",
-                limit,
-            });
+            return Err(WriteError::TooMany { what: Limit::Expanded, limit });
         }
         Ok(())
     }
@@ -406,7 +398,7 @@ impl Decoder<'_> {
     fn check_samples(&self) -> Result<(), WriteError> {
         let limit = self.context.limits.samples_per_request_max;
         if self.n_samples > limit {
-            return Err(WriteError::TooMany { what: "samples", limit });
+            return Err(WriteError::TooMany { what: Limit::Samples, limit });
         }
         Ok(())
     }
