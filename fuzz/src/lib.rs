@@ -7,6 +7,7 @@ pub mod batch;
 pub mod block;
 pub mod exposition;
 pub mod histograms;
+pub mod http;
 pub mod ingest;
 pub mod promql;
 pub mod snappy;
@@ -14,15 +15,17 @@ pub mod timestamps;
 pub mod values;
 pub mod varint;
 pub mod walk;
+pub mod walk_referenced;
 
 /// A target by its name, which is also that of its folder of seeds.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     ("batch", batch::target),
     ("block", block::target),
     ("exposition", exposition::target),
     ("histograms", histograms::target),
+    ("http", http::target),
     ("ingest", ingest::target),
     ("promql", promql::target),
     ("snappy", snappy::target),
@@ -30,4 +33,5 @@ pub const TARGETS: [Target; 11] = [
     ("values", values::target),
     ("varint", varint::target),
     ("walk", walk::target),
+    ("walk_referenced", walk_referenced::target),
 ];

@@ -10,7 +10,7 @@ mod wire;
 
 /// `encode_to_vec` and `decode` of all messages here.
 pub use prost::Message;
-pub use wire::WireError;
+pub use wire::{Element, WireError};
 
 /// `Content-Type` of remote write 1.0.
 pub const V1_CONTENT_TYPE: &str = "application/x-protobuf;proto=prometheus.WriteRequest";

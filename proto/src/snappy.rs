@@ -29,12 +29,11 @@ pub fn compress(body: &[u8]) -> Vec<u8> {
     raw::Encoder::new().compress_vec(body).expect("a body is far below snappy's 4 GiB")
 }
 
-/// Decompresses a block into `out` (cleared first), refusing before it allocates what exceeds `limit` bytes.
-pub fn decompress(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), SnappyError> {
+/// How many bytes a block says it holds, if that is possible and not more than `limit`.
+pub fn decompressed_len(block: &[u8], limit: usize) -> Result<usize, SnappyError> {
     if block.starts_with(FRAMED_MAGIC) {
         return Err(SnappyError::Framed);
     }
-    let corrupt = |err: snap::Error| SnappyError::Corrupt { reason: err.to_string() };
     let declared = raw::decompress_len(block).map_err(corrupt)?;
     if declared > block.len().saturating_mul(EXPANSION_MAX).saturating_add(EXPANSION_SLACK_BYTES) {
         return Err(SnappyError::Bomb { declared, compressed: block.len() });
@@ -42,6 +41,16 @@ pub fn decompress(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), S
     if declared > limit {
         return Err(SnappyError::TooLarge { declared, limit });
     }
+    Ok(declared)
+}
+
+fn corrupt(err: snap::Error) -> SnappyError {
+    SnappyError::Corrupt { reason: err.to_string() }
+}
+
+/// Decompresses a block into `out` (cleared first), refusing before it allocates what exceeds `limit` bytes.
+pub fn decompress(block: &[u8], limit: usize, out: &mut Vec<u8>) -> Result<(), SnappyError> {
+    let declared = decompressed_len(block, limit)?;
     // Not cleared first: what a reused buffer holds is overwritten, and only growth is zeroed.
     out.resize(declared, 0);
     let written = raw::Decoder::new().decompress(block, out).map_err(corrupt)?;

@@ -18,6 +18,8 @@ pub mod console;
 mod error;
 pub mod live;
 pub mod status;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub(crate) mod tokens;
 mod write;
 

@@ -19,7 +19,7 @@ pub mod relabel;
 pub mod testing;
 mod validate;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use proto::{remote_write::WireError, snappy::SnappyError};
@@ -31,7 +31,7 @@ use self::{
     keys::Meaning,
 };
 pub use self::{
-    limits::Limits,
+    limits::{Limit, LimitArgs, Limits},
     metrics::IngestMetrics,
     refusal::{Reason, Refusals},
 };
@@ -104,8 +104,8 @@ pub enum WriteError {
     Snappy(#[from] SnappyError),
     #[error("the body is not a {}: {source}", version.message())]
     Wire { version: Version, source: WireError },
-    #[error("the request holds more than {limit} {what}")]
-    TooMany { what: &'static str, limit: usize },
+    #[error("the request holds more than {limit} {}", what.noun())]
+    TooMany { what: Limit, limit: usize },
     #[error("the database cannot be reached or did not answer in time")]
     Database {
         #[source]
@@ -118,6 +118,9 @@ pub enum WriteError {
     },
     #[error(transparent)]
     Append(#[from] AppendError),
+    /// What was sent may or may not be there; sending it again is harmless.
+    #[error("the request was not stored in time")]
+    TooSlow,
 }
 
 impl WriteError {
@@ -128,7 +131,24 @@ impl WriteError {
                 Outlook::NeverPasses
             }
             Self::Append(AppendError::TooManySamples) => Outlook::NeverPasses,
-            Self::Append(_) | Self::Database { .. } => Outlook::MayPass,
+            Self::Append(_) | Self::Database { .. } | Self::TooSlow => Outlook::MayPass,
+        }
+    }
+
+    /// The bound that the request met, if it did.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Snappy(SnappyError::Bomb { .. }) => Some(Limit::Ratio),
+            Self::Snappy(SnappyError::TooLarge { .. }) => Some(Limit::Decoded),
+            Self::TooMany { what, .. } => Some(*what),
+            Self::TooSlow => Some(Limit::RequestTime),
+            Self::Append(AppendError::TooManySamples) => Some(Limit::Samples),
+            Self::Append(AppendError::Overloaded) => Some(Limit::Queue),
+            Self::Snappy(_)
+            | Self::Wire { .. }
+            | Self::Refused { .. }
+            | Self::Database { .. }
+            | Self::Append(_) => None,
         }
     }
 }
@@ -165,14 +185,28 @@ impl Ingest {
         &self.limits
     }
 
-    /// Stores a remote write 1.0 request: a snappy block of a `prometheus.WriteRequest`. Returns when it is committed.
-    pub async fn write_v1(&self, block: Bytes) -> Result<Written, WriteError> {
-        self.write(Version::V1, block).await
+    /// Where it is counted what becomes of requests.
+    pub fn metrics(&self) -> &IngestMetrics {
+        &self.metrics
     }
 
-    /// Stores a snappy block of the message of this version. Returns when it is committed.
-    pub async fn write(&self, version: Version, block: Bytes) -> Result<Written, WriteError> {
-        let outcome = self.decode_and_append(version, block).await;
+    /// Stores a remote write 1.0 request: a snappy block of a `prometheus.WriteRequest`. Returns when it is committed.
+    pub async fn write_v1(&self, block: Bytes) -> Result<Written, WriteError> {
+        self.write(Version::V1, block, Instant::now() + self.limits.request_timeout).await
+    }
+
+    /// Stores a snappy block of the message of this version. Returns when it is committed, or at the deadline.
+    pub async fn write(
+        &self,
+        version: Version,
+        block: Bytes,
+        deadline: Instant,
+    ) -> Result<Written, WriteError> {
+        let storing = self.decode_and_append(version, block);
+        let outcome = match tokio::time::timeout_at(deadline.into(), storing).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(WriteError::TooSlow),
+        };
         match &outcome {
             Ok(written) => self.metrics.written(written),
             Err(err) => self.metrics.failed(err),

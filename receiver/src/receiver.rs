@@ -13,7 +13,7 @@ use crate::{
     config::Rules,
     db, http,
     http::auth::Access,
-    ingest::{Ingest, IngestMetrics, Limits},
+    ingest::{Ingest, IngestMetrics, LimitArgs, Limits},
     live::{self, Hub},
     model::Clock,
     storage::{
@@ -56,6 +56,8 @@ pub struct Args {
     /// How far to set the storage's clock ahead, to try what happens when clocks differ
     #[arg(long = "storage.clock-ahead", value_name = "DURATION", hide = true)]
     pub clock_ahead: Option<service::units::Span>,
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// Serve /api/v1/admin, by which series can be deleted
     #[arg(long = "web.enable-admin-api", help_heading = "Web")]
     pub admin_api: bool,
@@ -252,6 +254,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     if let Some(ahead) = args.clock_ahead {
         config.storage.clock = Clock::System { ahead_ms: ahead.0.as_millis() as i64 };
     }
+    config.limits = args.limits.limits();
     config.admin_api = args.admin_api;
     config.access = Access::new(web_config.clone(), &addresses, args.require_token);
     config.rules = Rules::load(args.config_file.as_deref())?;

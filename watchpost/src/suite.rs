@@ -58,6 +58,7 @@ impl Suite {
         config.storage.retention.all = args.retention.map(|span| span.0);
         config.storage.retention.rules = args.retention_for.clone();
         config.storage.rollups = args.rollups.map(|span| span.0);
+        config.limits = args.limits.limits();
         config.admin_api = args.admin_api;
         config.rules.clone_from(&parts.rules);
         config.access = parts.ports.access(args.require_token);

@@ -9,7 +9,7 @@ mod referenced;
 pub use self::referenced::{
     LABEL_REFS_KEPT, RawMetadata, ReferencedSeries, ReferencedVisitor, Symbols, v2,
 };
-use super::wire::{Wire, WireError};
+use super::wire::{Element, Wire, WireError};
 
 /// How much is gathered before the visitor is asked: an element takes two bytes on the wire, and ten times as many here.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +26,7 @@ impl Default for Bounds {
     }
 }
 
-fn push<T>(
-    out: &mut Vec<T>,
-    element: T,
-    what: &'static str,
-    limit: usize,
-) -> Result<(), WireError> {
+fn push<T>(out: &mut Vec<T>, element: T, what: Element, limit: usize) -> Result<(), WireError> {
     if out.len() >= limit {
         return Err(WireError::TooMany { what, limit });
     }
@@ -137,15 +132,15 @@ fn v1_series<'a>(
             }
             (2, wire_type) => {
                 let read = sample::<false>(wire.len_delimited(2, wire_type)?)?;
-                push(samples, read, "samples", bounds.elements)?;
+                push(samples, read, Element::Sample, bounds.elements)?;
             }
             (3, wire_type) => {
                 let message = wire.len_delimited(3, wire_type)?;
-                push(exemplars, message, "exemplars", bounds.elements)?;
+                push(exemplars, message, Element::Exemplar, bounds.elements)?;
             }
             (4, wire_type) => {
                 let message = wire.len_delimited(4, wire_type)?;
-                push(histograms, message, "histograms", bounds.elements)?;
+                push(histograms, message, Element::Histogram, bounds.elements)?;
             }
             (field, wire_type) => wire.skip(field, wire_type)?,
         }

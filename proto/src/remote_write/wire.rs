@@ -14,8 +14,17 @@ pub enum WireError {
     #[error("groups are nested too deep")]
     TooDeep,
     /// Not a fault of the bytes: whoever reads them does not want so many.
-    #[error("the request holds more than {limit} {what}")]
-    TooMany { what: &'static str, limit: usize },
+    #[error("the request holds more than {limit} of a kind: {what:?}")]
+    TooMany { what: Element, limit: usize },
+}
+
+/// What a walk gathers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Element {
+    Sample,
+    Histogram,
+    Exemplar,
+    Symbol,
 }
 
 /// As deep as prost follows.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use prost::Message;
 use proto::remote_write::{
-    WireError, v2,
+    Element, WireError, v2,
     walk::{self, Bounds, ReferencedSeries, ReferencedVisitor, Symbols},
 };
 
@@ -217,14 +217,17 @@ fn what_is_gathered_is_bounded() {
     let too_many = |what| Err(WireError::TooMany { what, limit: 10 });
     let symbols = |n| v2::Request { symbols: vec![String::new(); n], ..Default::default() };
     assert_eq!(walk(&symbols(10)), Ok((0, 0)));
-    assert_eq!(walk(&symbols(11)), too_many("symbols"));
+    assert_eq!(walk(&symbols(11)), too_many(Element::Symbol));
     let of = |series| v2::Request { timeseries: vec![series], ..Default::default() };
     let samples = vec![v2::Sample::default(); 11];
-    assert_eq!(walk(&of(v2::TimeSeries { samples, ..Default::default() })), too_many("samples"));
+    assert_eq!(
+        walk(&of(v2::TimeSeries { samples, ..Default::default() })),
+        too_many(Element::Sample)
+    );
     let exemplars = vec![v2::Exemplar::default(); 11];
     assert_eq!(
         walk(&of(v2::TimeSeries { exemplars, ..Default::default() })),
-        too_many("exemplars")
+        too_many(Element::Exemplar)
     );
     let labels_refs = vec![0; 100_000];
     assert_eq!(

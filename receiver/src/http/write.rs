@@ -1,8 +1,8 @@
 //! `POST /api/v1/write`: Prometheus remote write.
 
-mod negotiate;
+pub(super) mod negotiate;
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     Router,
@@ -14,13 +14,11 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
+use proto::snappy;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{App, error};
-use crate::ingest::{Limits, Version, WriteError, Written};
-
-/// A sender that cannot deliver a body in this time gets its connection back.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::ingest::{Limit, Limits, Version, WriteError, Written};
 
 pub(crate) fn router() -> Router<App> {
     Router::new().route("/api/v1/write", post(write)).route("/api/v1/push", post(write))
@@ -28,31 +26,17 @@ pub(crate) fn router() -> Router<App> {
 
 /// Bounds the bytes of all bodies that are being worked on.
 #[derive(Clone, Debug)]
-pub(crate) struct Shield {
-    bytes: Arc<Semaphore>,
-    body_bytes_max: usize,
-}
+pub(crate) struct Shield(Arc<Semaphore>);
 
 impl Shield {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let bytes = limits.in_flight_bytes_max.min(Semaphore::MAX_PERMITS);
-        Self { bytes: Arc::new(Semaphore::new(bytes)), body_bytes_max: limits.body_bytes_max }
+        Self(Arc::new(Semaphore::new(limits.in_flight_bytes().min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Room for `n` more bytes, or the answer that there is none.
-    fn reserve(&self, n: usize) -> Result<OwnedSemaphorePermit, Busy> {
+    /// Room for `n` more bytes, if there is any now.
+    fn reserve(&self, n: usize) -> Option<OwnedSemaphorePermit> {
         let n = u32::try_from(n).unwrap_or(u32::MAX);
-        let permit = Arc::clone(&self.bytes).try_acquire_many_owned(n);
-        permit.map_err(|_| Busy)
-    }
-}
-
-/// There is no room for more bytes now.
-struct Busy;
-
-impl IntoResponse for Busy {
-    fn into_response(self) -> Response {
-        error::unavailable("too many bytes of write requests are being worked on\n".to_owned())
+        Arc::clone(&self.0).try_acquire_many_owned(n).ok()
     }
 }
 
@@ -79,8 +63,21 @@ async fn take(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Written, Response> {
-    let (block, _room) = read_body(&app.write_shield, headers, body).await?;
-    app.ingest.write(version, block).await.map_err(WriteError::into_response)
+    let limits = app.ingest.limits();
+    let begun = Instant::now();
+    let (block, mut room) = read_body(app, headers, body, begun + limits.body_timeout).await?;
+    // What is wrong with a block is told by whoever decodes it.
+    if let Ok(decoded_bytes) = snappy::decompressed_len(&block, limits.decoded_bytes_max) {
+        room.merge(app.write_shield.reserve(decoded_bytes).ok_or_else(|| busy(app))?);
+    }
+    let deadline = begun + limits.request_timeout;
+    app.ingest.write(version, block, deadline).await.map_err(WriteError::into_response)
+}
+
+/// There is no room for more bytes now.
+fn busy(app: &App) -> Response {
+    app.ingest.metrics().limit(Limit::InFlight);
+    error::unavailable("too many bytes of write requests are being worked on\n".to_owned())
 }
 
 fn answer(written: &Written) -> Response {
@@ -121,21 +118,24 @@ impl Counts {
 
 /// The whole body, never more than the limit, and room for it among all bodies.
 async fn read_body(
-    shield: &Shield,
+    app: &App,
     headers: &HeaderMap,
     body: Body,
+    deadline: Instant,
 ) -> Result<(Bytes, OwnedSemaphorePermit), Response> {
+    let limits = app.ingest.limits();
     let too_large = || {
-        let text = format!("the body is larger than {} bytes\n", shield.body_bytes_max);
+        app.ingest.metrics().limit(Limit::Body);
+        let text = format!("the body is larger than {} bytes\n", limits.body_bytes_max);
         (StatusCode::PAYLOAD_TOO_LARGE, text).into_response()
     };
     let declared: Option<usize> =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|declared| declared > shield.body_bytes_max) {
+    if declared.is_some_and(|declared| declared > limits.body_bytes_max) {
         return Err(too_large());
     }
     // Reserved as the bytes come, so that a sender that only declares many keeps no room from others.
-    let mut room = shield.reserve(0).map_err(Busy::into_response)?;
+    let mut room = app.write_shield.reserve(0).ok_or_else(|| busy(app))?;
     let mut bytes = Vec::new();
     let mut stream = body.into_data_stream();
     let reading = async {
@@ -144,19 +144,20 @@ async fn read_body(
                 (StatusCode::BAD_REQUEST, format!("the body cannot be read: {err}\n"))
                     .into_response()
             })?;
-            if bytes.len() + chunk.len() > shield.body_bytes_max {
+            if bytes.len() + chunk.len() > limits.body_bytes_max {
                 return Err(too_large());
             }
-            room.merge(shield.reserve(chunk.len()).map_err(Busy::into_response)?);
+            room.merge(app.write_shield.reserve(chunk.len()).ok_or_else(|| busy(app))?);
             bytes.extend_from_slice(&chunk);
         }
         Ok(())
     };
-    match tokio::time::timeout(BODY_TIMEOUT, reading).await {
+    match tokio::time::timeout_at(deadline.into(), reading).await {
         Ok(outcome) => outcome?,
         Err(_) => {
+            app.ingest.metrics().limit(Limit::BodyTime);
             // Not 408: senders would never try again, and a slow network may be quicker the next time.
-            let text = format!("the body did not arrive within {} s\n", BODY_TIMEOUT.as_secs());
+            let text = format!("the body did not arrive within {:?}\n", limits.body_timeout);
             return Err(error::unavailable(text));
         }
     }

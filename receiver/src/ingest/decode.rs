@@ -16,7 +16,7 @@ use proto::{
 };
 
 use super::{
-    Dropped, Limits, Reason, Refusals, Version, WriteError,
+    Dropped, Limit, Limits, Reason, Refusals, Version, WriteError,
     described::Described,
     exemplar::InvalidExemplar,
     gate::Standing,
@@ -139,7 +139,7 @@ pub(super) fn decode_body(
     match walked {
         Ok(()) => Ok(decoder.decoded),
         Err(Stop::Wire(WireError::TooMany { what, limit })) => {
-            Err(WriteError::TooMany { what, limit })
+            Err(WriteError::TooMany { what: what.into(), limit })
         }
         Err(Stop::Wire(source)) => Err(WriteError::Wire { version, source }),
         Err(Stop::Refused(err)) => Err(err),
@@ -202,12 +202,7 @@ enum Taken {
 
 impl Decoder<'_> {
     /// Counts a series and what it brings, before anything is done about it.
-    fn count(
-        &mut self,
-        samples: usize,
-        exemplars: usize,
-        what: &'static str,
-    ) -> Result<(), WriteError> {
+    fn count(&mut self, samples: usize, exemplars: usize, what: Limit) -> Result<(), WriteError> {
         self.n_series += 1;
         self.n_samples += samples;
         self.n_exemplars += exemplars;
@@ -217,7 +212,7 @@ impl Decoder<'_> {
         }
         if self.n_exemplars > limits.exemplars_per_request_max {
             let limit = limits.exemplars_per_request_max;
-            return Err(WriteError::TooMany { what: "exemplars", limit });
+            return Err(WriteError::TooMany { what: Limit::Exemplars, limit });
         }
         self.check_samples()
     }
@@ -233,7 +228,7 @@ impl Decoder<'_> {
         self.count(
             series.samples.len() + series.histograms.len(),
             series.exemplars.len(),
-            "series",
+            Limit::Series,
         )?;
         match key.and_then(|key| self.look_up(key)) {
             Some(Meaning::Series(position)) => {
@@ -441,10 +436,7 @@ impl Decoder<'_> {
         self.expanded_bytes += n_bytes;
         let limit = self.context.limits.expanded_bytes_max;
         if self.expanded_bytes > limit {
-            return Err(WriteError::TooMany {
-                what: "bytes of labels and help of new series",
-                limit,
-            });
+            return Err(WriteError::TooMany { what: Limit::Expanded, limit });
         }
         Ok(())
     }
@@ -452,7 +444,7 @@ impl Decoder<'_> {
     fn check_samples(&self) -> Result<(), WriteError> {
         let limit = self.context.limits.samples_per_request_max;
         if self.n_samples > limit {
-            return Err(WriteError::TooMany { what: "samples", limit });
+            return Err(WriteError::TooMany { what: Limit::Samples, limit });
         }
         Ok(())
     }

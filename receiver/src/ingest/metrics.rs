@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Reason, WriteError, Written};
+use super::{Limit, Reason, WriteError, Written};
 use crate::db::sqlstate::Outlook;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,6 +17,11 @@ struct ByReason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
     outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLimit {
+    limit: Limit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -43,6 +48,7 @@ pub struct IngestMetrics {
     requests: Family<ByOutcome, Counter>,
     dropped: Counter,
     keys_forgotten: Counter,
+    limits: Family<ByLimit, Counter>,
 }
 
 impl IngestMetrics {
@@ -83,11 +89,25 @@ impl IngestMetrics {
             "Label bytes whose series was forgotten to make room, and is found anew when they come again",
             metrics.keys_forgotten.clone(),
         );
+        for limit in Limit::ALL {
+            // Present from the start, so that a rate sees the first time.
+            drop(metrics.limits.get_or_create(&ByLimit { limit }));
+        }
+        registry.register(
+            "receiver_write_limits",
+            "Write requests that met a bound, by bound: larger ones are refused for good, the times and those of all requests together push back",
+            metrics.limits.clone(),
+        );
         metrics
     }
 
     pub(super) fn keys_forgotten(&self) -> &Counter {
         &self.keys_forgotten
+    }
+
+    /// Counts a request that met a bound.
+    pub fn limit(&self, limit: Limit) {
+        self.limits.get_or_create(&ByLimit { limit }).inc();
     }
 
     pub(super) fn written(&self, written: &Written) {
@@ -107,6 +127,9 @@ impl IngestMetrics {
     }
 
     pub(super) fn failed(&self, err: &WriteError) {
+        if let Some(limit) = err.limit() {
+            self.limit(limit);
+        }
         let outcome = match err.outlook() {
             Outlook::MayPass => Outcome::PushedBack,
             Outlook::NeverPasses => Outcome::Invalid,

@@ -4,6 +4,7 @@
 //! The rules are those of the specifications 1.0 and 2.0 (<https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/>), of
 //! the tests of other receivers, and of PostgreSQL. An answer of 400 where something could be stored is a failure here.
 
+mod bounds;
 mod exemplars;
 mod histograms;
 mod labels;

@@ -53,6 +53,8 @@ pub struct Args {
     /// quarter more space for as long as the samples are there
     #[arg(long = "storage.rollups", value_name = "DURATION", help_heading = "Storage")]
     pub rollups: Option<Span>,
+    #[command(flatten)]
+    pub limits: receiver::ingest::LimitArgs,
     /// Serve /api/v1/admin, by which series can be deleted
     #[arg(long = "web.enable-admin-api", help_heading = "Web")]
     pub admin_api: bool,

@@ -1,7 +1,7 @@
 //! Remote write 2.0: all strings stand in one table, and series refer to them by number.
 
 use super::{
-    super::wire::{VARINT, Wire, WireError},
+    super::wire::{Element, VARINT, Wire, WireError},
     Bounds, RawSample, push, sample,
 };
 
@@ -85,7 +85,7 @@ pub fn v2<'a, V: ReferencedVisitor<'a>>(
         match wire.key()? {
             (4, wire_type) => {
                 let symbol = wire.len_delimited(4, wire_type)?;
-                push(&mut symbols.0, symbol, "symbols", bounds.symbols)?;
+                push(&mut symbols.0, symbol, Element::Symbol, bounds.symbols)?;
             }
             (field, wire_type) => wire.skip(field, wire_type)?,
         }
@@ -154,15 +154,15 @@ impl<'a> Gathered<'a> {
                 }
                 (2, wire_type) => {
                     let read = sample::<true>(wire.len_delimited(2, wire_type)?)?;
-                    push(&mut self.samples, read, "samples", bounds.elements)?;
+                    push(&mut self.samples, read, Element::Sample, bounds.elements)?;
                 }
                 (3, wire_type) => {
                     let message = wire.len_delimited(3, wire_type)?;
-                    push(&mut self.histograms, message, "histograms", bounds.elements)?;
+                    push(&mut self.histograms, message, Element::Histogram, bounds.elements)?;
                 }
                 (4, wire_type) => {
                     let message = wire.len_delimited(4, wire_type)?;
-                    push(&mut self.exemplars, message, "exemplars", bounds.elements)?;
+                    push(&mut self.exemplars, message, Element::Exemplar, bounds.elements)?;
                 }
                 (5, wire_type) => {
                     let message = wire.len_delimited(5, wire_type)?;

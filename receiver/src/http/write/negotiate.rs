@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, header};
 use crate::ingest::Version;
 
 /// The version, or what is wrong with the headers.
-pub(super) fn negotiate(headers: &HeaderMap) -> Result<Version, String> {
+pub(in crate::http) fn negotiate(headers: &HeaderMap) -> Result<Version, String> {
     let encoding = text(headers, header::CONTENT_ENCODING)?;
     if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("snappy") {
         return Err(format!("Content-Encoding `{encoding}` is not supported: send snappy\n"));

@@ -8,7 +8,7 @@ use proto::remote_write::{
 
 use super::{Decoder, Series, Stop};
 use crate::{
-    ingest::{exemplar, validate::Fields},
+    ingest::{Limit, exemplar, validate::Fields},
     storage::catalogue::Description,
 };
 
@@ -30,7 +30,7 @@ impl Visitor for Decoder<'_> {
     }
 
     fn metadata(&mut self, message: &[u8]) -> Result<(), Stop> {
-        self.count(0, 0, "metadata entries")?;
+        self.count(0, 0, Limit::Metadata)?;
         // Help for humans: what cannot be read of it is not worth refusing samples for.
         if let Ok(metadata) = MetricMetadata::decode(message)
             && let Some(description) = Description::new(&metadata)

@@ -8,7 +8,7 @@ use proto::remote_write::walk::{RawMetadata, ReferencedSeries, ReferencedVisitor
 use super::{Decoder, Series, Stop, Taken};
 use crate::{
     ingest::{
-        Reason, WriteError,
+        Limit, Reason, WriteError,
         described::{self, METADATA_BYTES_MAX},
         exemplar,
         validate::{self, RawLabels, References},
@@ -115,7 +115,7 @@ impl<'w> ReferencedVisitor<'w> for Referenced<'_, '_> {
         };
         if let Some(reason) = refused {
             let n_samples = series.samples.len() + series.histograms.len();
-            self.decoder.count(n_samples, series.exemplars.len(), "series")?;
+            self.decoder.count(n_samples, series.exemplars.len(), Limit::Series)?;
             self.decoder.refuse_series(reason, &series);
             return Ok(());
         }
