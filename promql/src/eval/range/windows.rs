@@ -180,6 +180,7 @@ impl<'a> Ranges<'a> {
         let (behind_ms, ahead_ms) = plan::reach_ms(self.extension, ctx.options.lookback_ms);
         let (mut from, mut to) = (0, 0);
         let (mut histograms_from, mut histograms_to) = (0, 0);
+        let mut n_seen = 0;
         for place in 0..grid.len {
             let evaluated = grid.time(place);
             let end = self.moment.time(evaluated);
@@ -207,11 +208,20 @@ impl<'a> Ranges<'a> {
                 end,
                 evaluated,
             };
+            // Long windows that overlap are much work, even for one series.
+            n_seen += 1 + (to - from) + (histograms_to - histograms_from);
+            if n_seen > SAMPLES_PER_CHECK {
+                ctx.check_interrupt()?;
+                n_seen = 0;
+            }
             each(place, &window)?;
         }
         Ok(())
     }
 }
+
+/// Samples that functions look at between two questions whether to go on: about a millisecond.
+const SAMPLES_PER_CHECK: usize = 1 << 18;
 
 /// A subquery leaves samples out and repeats others, so that what a histogram says of the one before it no longer
 /// holds.
