@@ -119,6 +119,8 @@ impl<'a> Ranges<'a> {
             None => ctx.options.subquery_step_ms,
         };
         let grid = build::checked_grid(ctx, moment.subquery_grid(outer, range_ms, step_ms))?;
+        // One series of it is in memory at a time, as a column and as samples.
+        ctx.hold(grid.len.saturating_mul(BYTES_PER_STEP))?;
         let vector = ctx.noting_resets(false, || build::vector(ctx, &subquery.expr, &grid))?;
         let series = vector.series().to_vec();
         let input = Input::Subquery { vector, grid, column: Column::default() };
@@ -219,6 +221,9 @@ impl<'a> Ranges<'a> {
         Ok(())
     }
 }
+
+/// A value in a column, and a time and a value as a sample.
+const BYTES_PER_STEP: usize = 24;
 
 /// Samples that functions look at between two questions whether to go on: about a millisecond.
 const SAMPLES_PER_CHECK: usize = 1 << 18;
