@@ -11,6 +11,7 @@ use crate::{
     ingest::{Ingest, IngestMetrics, Limits},
     live::{self, Hub},
     model::Clock,
+    query::{self, Queries, QueryMetrics},
     storage::{
         self, Closing, Storage,
         commit::{Committed, Listener},
@@ -53,6 +54,8 @@ pub struct Args {
     /// passwords or certificates
     #[arg(long = "web.require-token", help_heading = "Web")]
     pub require_token: bool,
+    #[command(flatten)]
+    pub queries: query::Args,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -67,13 +70,16 @@ pub struct Config {
     pub admin_api: bool,
     /// Who is let in over HTTP.
     pub access: Access,
+    /// What queries may take.
+    pub queries: query::Limits,
 }
 
 impl Config {
     /// The usual limits, samples kept for ever, and everybody let in.
     pub fn new(database_url: String) -> Self {
         let storage = storage::Options::new(database_url, host_name());
-        Self { storage, limits: Limits::default(), admin_api: false, access: Access::open() }
+        let (limits, queries) = (Limits::default(), query::Limits::default());
+        Self { storage, limits, admin_api: false, access: Access::open(), queries }
     }
 }
 
@@ -89,6 +95,8 @@ pub struct Receiver {
     access: Access,
     keyring: Keyring,
     denied: http::auth::Denied,
+    queries: Queries,
+    about: http::query::About,
 }
 
 /// Hands what is committed to the hub, which exists only once the storage does.
@@ -117,6 +125,7 @@ impl Receiver {
         );
         let live = Arc::new(Live::default());
         let listener = Arc::clone(&live);
+        let about = about(&config);
         let mut limits = config.limits;
         if let Some(age_ms) = config.storage.retention.age_ms_max() {
             limits.age_ms_max = limits.age_ms_max.min(age_ms);
@@ -135,8 +144,21 @@ impl Receiver {
         tokio::spawn(follow(storage.accepting(), health.clone()));
         let denied = metrics.register(http::auth::Denied::register);
         let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
-        let this =
-            Self { storage, ingest, hub, metrics, health, admin_api, access, keyring, denied };
+        let query_metrics = metrics.register(QueryMetrics::register);
+        let queries = Queries::new(storage.reader().clone(), config.queries, query_metrics);
+        let this = Self {
+            storage,
+            ingest,
+            hub,
+            metrics,
+            health,
+            admin_api,
+            access,
+            keyring,
+            denied,
+            queries,
+            about,
+        };
         Ok((this, closing))
     }
 
@@ -163,6 +185,7 @@ impl Receiver {
     pub fn router(&self, shutdown: &Shutdown) -> Router {
         let app = http::App::new(self.ingest.clone());
         let routes = http::router(app)
+            .merge(http::query::router(self.queries.clone(), self.about.clone()))
             .merge(http::status::router(self.storage.reader().clone()))
             .merge(http::admin::router(self.storage.clone(), self.admin_api))
             .merge(http::tokens::router(
@@ -175,6 +198,31 @@ impl Receiver {
             .merge(service::admin::router(self.health.clone(), self.metrics.clone()))
             .fallback(http::console::not_found);
         http::auth::guarded(routes, self.access.clone(), self.keyring.clone(), self.denied.clone())
+    }
+}
+
+/// What the query API tells about this server.
+fn about(config: &Config) -> http::query::About {
+    let span = |duration: std::time::Duration| {
+        promql::model::duration::Duration(duration.as_millis() as i64).to_string()
+    };
+    let retention = config.storage.retention.all.map(span).unwrap_or_default();
+    let limits = &config.queries;
+    let flags = [
+        ("query.timeout", span(limits.timeout)),
+        ("query.max-concurrency", limits.concurrency.to_string()),
+        ("query.max-samples", limits.samples_max.to_string()),
+        ("query.max-memory", limits.bytes_max.to_string()),
+        ("query.lookback-delta", span(limits.lookback)),
+        ("query.log-slower-than", span(limits.slow)),
+        ("storage.retention", retention.clone()),
+        ("web.enable-admin-api", config.admin_api.to_string()),
+    ];
+    http::query::About {
+        started: std::time::SystemTime::now(),
+        host: config.storage.host.clone(),
+        flags: flags.into(),
+        retention,
     }
 }
 
@@ -211,6 +259,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     }
     config.admin_api = args.admin_api;
     config.access = Access::new(web_config.clone(), &addresses, args.require_token);
+    config.queries = args.queries.limits();
     let (receiver, closing) = Receiver::open(config).await?;
     service::web::serve(listeners, receiver.router(&shutdown), web_config, shutdown).await?;
     drop(receiver);

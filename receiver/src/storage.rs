@@ -13,7 +13,8 @@
 //! - [`delete`] hides what somebody wants to have deleted, at once, and takes it out of the blocks later.
 //! - `rollup` keeps hours of whole days.
 //! - `tail` learns what other receivers on the same database do.
-//! - `read` brings head and blocks together, `source` hands that to the query engine; `recover` fills the head after a
+//! - `read` brings head and blocks together, `source` hands that to the query engine, `presence` says which series may
+//!   have samples in a range; `recover` fills the head after a
 //!   restart.
 
 pub mod batch;
@@ -32,6 +33,7 @@ mod lease;
 mod merge;
 pub mod metrics;
 pub mod partition;
+mod presence;
 mod read;
 mod recover;
 pub mod report;
@@ -42,6 +44,7 @@ pub mod start;
 mod tail;
 pub mod writer;
 
+pub use self::presence::Presence;
 pub use self::{housekeeping::HousekeepingError, metrics::StorageMetrics};
 pub use self::{read::Bounds, read::PackStream, source::BoundedReader};
 

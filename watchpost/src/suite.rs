@@ -58,6 +58,7 @@ impl Suite {
         config.storage.rollups = args.rollups.map(|span| span.0);
         config.admin_api = args.admin_api;
         config.access = parts.ports.access(args.require_token);
+        config.queries = args.queries.limits();
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => Ok(Self::serve(&args, parts, &receiver, closing, database)),

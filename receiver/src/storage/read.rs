@@ -104,6 +104,17 @@ impl Bounds {
         }
     }
 
+    /// Whether to go on, for work that waits for nothing.
+    pub fn check(&self) -> Result<(), ReadError> {
+        if self.cancelled.as_ref().is_some_and(|cancelled| *cancelled.borrow()) {
+            return Err(ReadError::Cancelled);
+        }
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(ReadError::TimedOut),
+            _ => Ok(()),
+        }
+    }
+
     /// What is left of the time for a statement.
     fn statement_timeout(&self) -> Duration {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
