@@ -8,7 +8,7 @@ use crate::eval::column::{Cell, Column};
 use crate::eval::context::Context;
 use crate::eval::error::EvalError;
 use crate::eval::grid::Grid;
-use crate::eval::operator::{Series, Vector};
+use crate::eval::operator::{Buffered, Series, Vector};
 use crate::model::histogram::CounterReset;
 use crate::model::{Histogram, HistogramSample, Samples};
 use crate::plan::{self, Moment};
@@ -119,6 +119,19 @@ impl<'a> Ranges<'a> {
             None => ctx.options.subquery_step_ms,
         };
         let grid = build::checked_grid(ctx, moment.subquery_grid(outer, range_ms, step_ms))?;
+        if grid.start > moment.time(outer.last()) {
+            // No multiple of the step lies in the range: nothing is evaluated, so nothing can fail either.
+            let vector: Vector<'_> = Box::new(Buffered::new(Vec::new()));
+            return Ok(Self {
+                input: Input::Subquery { vector, grid, column: Column::default() },
+                series: Vec::new(),
+                next: 0,
+                samples: Samples::default(),
+                moment,
+                range_ms,
+                extension: None,
+            });
+        }
         // One series of it is in memory at a time, as a column and as samples.
         ctx.hold(grid.len.saturating_mul(BYTES_PER_STEP))?;
         let vector = ctx.noting_resets(false, || build::vector(ctx, &subquery.expr, &grid))?;
