@@ -15,7 +15,7 @@ pub(crate) const SCRAPES: i64 = 960;
 enum Point {
     Nothing,
     Float(f64),
-    Native(Histogram),
+    Native(Box<Histogram>),
 }
 
 type Series = (Vec<(String, String)>, Box<dyn Fn(i64) -> Point>);
@@ -41,7 +41,7 @@ pub(crate) fn requests(end: i64) -> Vec<WriteRequest> {
                     Point::Nothing => {}
                     Point::Float(value) => series.samples.push(Sample { value, timestamp }),
                     Point::Native(histogram) => {
-                        series.histograms.push(Histogram { timestamp, ..histogram });
+                        series.histograms.push(Histogram { timestamp, ..*histogram });
                     }
                 }
             }
@@ -114,7 +114,7 @@ fn series() -> Vec<Series> {
         all.push(float(labels("shop_odd", i, &[]), move |n| odd[(n / 7 + i) as usize % odd.len()]));
         all.push((
             labels("shop_native_seconds", i, &[]),
-            Box::new(move |n| Point::Native(native(i, n))),
+            Box::new(move |n| Point::Native(Box::new(native(i, n)))),
         ));
     }
     // Labels that need care when they are written down.
