@@ -53,7 +53,10 @@ pub struct ParseError {
 
 impl ParseError {
     pub(crate) fn new(text: &str, span: Span, message: impl Into<String>) -> Self {
-        Self { position: span.position(text), message: message.into(), span }
+        // An empty text has no place to point at.
+        let position =
+            if text.is_empty() { "unknown position".to_owned() } else { span.position(text) };
+        Self { position, message: message.into(), span }
     }
 }
 

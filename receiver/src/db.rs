@@ -17,6 +17,10 @@ use sqlx::{
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Reading, creating series and housekeeping share these; the committer has a connection of its own.
 const POOL_SIZE: u32 = 8;
+/// Reading samples: more at once would not be faster, and a database has other users.
+const READING_POOL_SIZE: u32 = 4;
+/// Queries wait for each other's statements, and have deadlines of their own.
+const READING_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Writing, merging and loading blocks: a day of many series takes minutes, and whatever takes longer has failed.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -67,6 +71,16 @@ pub async fn open(url: &str) -> Result<PgPool, OpenError> {
         .map_err(|source| OpenError::Connect { host, source })?;
     migrate(&db).await?;
     Ok(db)
+}
+
+/// Connections to the same server for reading samples, opened when they are needed.
+pub fn reading(db: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(READING_POOL_SIZE)
+        .acquire_timeout(READING_ACQUIRE_TIMEOUT)
+        .connect_lazy_with(
+            db.connect_options().as_ref().clone().application_name("watchpost-query"),
+        )
 }
 
 /// Options of every connection: a name that shows in `pg_stat_activity`, and a bound on every statement.

@@ -4,7 +4,7 @@
 //! one way, and nothing points back to `http`:
 //!
 //! ```text
-//! http ──► ingest, live ──► storage ──► db
+//! http ──► ingest, live, query ──► storage ──► db
 //! ```
 
 pub mod config;
@@ -13,6 +13,7 @@ pub mod http;
 pub mod ingest;
 pub mod live;
 pub mod model;
+pub mod query;
 mod receiver;
 pub mod storage;
 pub mod time;

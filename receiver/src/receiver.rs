@@ -16,6 +16,7 @@ use crate::{
     ingest::{Ingest, IngestMetrics, LimitArgs, Limits},
     live::{self, Hub},
     model::Clock,
+    query::{self, Queries, QueryMetrics},
     storage::{
         self, Closing, Storage,
         commit::{Committed, Listener},
@@ -65,6 +66,8 @@ pub struct Args {
     /// passwords or certificates
     #[arg(long = "web.require-token", help_heading = "Web")]
     pub require_token: bool,
+    #[command(flatten)]
+    pub queries: query::Args,
 }
 
 /// Where the receiver listens unless told otherwise: wider only with credentials.
@@ -81,6 +84,8 @@ pub struct Config {
     pub admin_api: bool,
     /// Who is let in over HTTP.
     pub access: Access,
+    /// What queries may take.
+    pub queries: query::Limits,
 }
 
 impl Config {
@@ -93,6 +98,7 @@ impl Config {
             rules: Rules::default(),
             admin_api: false,
             access: Access::open(),
+            queries: query::Limits::default(),
         }
     }
 }
@@ -109,6 +115,8 @@ pub struct Receiver {
     access: Access,
     keyring: Keyring,
     denied: http::auth::Denied,
+    queries: Queries,
+    about: http::query::About,
 }
 
 /// Hands what is committed to the hub, which exists only once the storage does.
@@ -137,6 +145,7 @@ impl Receiver {
         );
         let live = Arc::new(Live::default());
         let listener = Arc::clone(&live);
+        let about = about(&config);
         let mut limits = config.limits;
         if let Some(age_ms) = config.storage.retention.age_ms_max() {
             limits.age_ms_max = limits.age_ms_max.min(age_ms);
@@ -155,8 +164,21 @@ impl Receiver {
         tokio::spawn(follow(storage.accepting(), health.clone()));
         let denied = metrics.register(http::auth::Denied::register);
         let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
-        let this =
-            Self { storage, ingest, hub, metrics, health, admin_api, access, keyring, denied };
+        let query_metrics = metrics.register(QueryMetrics::register);
+        let queries = Queries::new(storage.reader().clone(), config.queries, query_metrics);
+        let this = Self {
+            storage,
+            ingest,
+            hub,
+            metrics,
+            health,
+            admin_api,
+            access,
+            keyring,
+            denied,
+            queries,
+            about,
+        };
         Ok((this, closing))
     }
 
@@ -207,6 +229,7 @@ impl Receiver {
     pub fn router_with(&self, shutdown: &Shutdown, more: Router) -> Router {
         let app = http::App::new(self.ingest.clone());
         let routes = http::router(app)
+            .merge(http::query::router(self.queries.clone(), self.about.clone()))
             .merge(http::status::router(self.storage.reader().clone()))
             .merge(http::admin::router(self.storage.clone(), self.admin_api))
             .merge(http::tokens::router(
@@ -220,6 +243,31 @@ impl Receiver {
             .merge(more)
             .fallback(http::console::not_found);
         http::auth::guarded(routes, self.access.clone(), self.keyring.clone(), self.denied.clone())
+    }
+}
+
+/// What the query API tells about this server.
+fn about(config: &Config) -> http::query::About {
+    let span = |duration: std::time::Duration| {
+        promql::model::duration::Duration(duration.as_millis() as i64).to_string()
+    };
+    let retention = config.storage.retention.all.map(span).unwrap_or_default();
+    let limits = &config.queries;
+    let flags = [
+        ("query.timeout", span(limits.timeout)),
+        ("query.max-concurrency", limits.concurrency.to_string()),
+        ("query.max-samples", limits.samples_max.to_string()),
+        ("query.max-memory", limits.bytes_max.to_string()),
+        ("query.lookback-delta", span(limits.lookback)),
+        ("query.log-slower-than", span(limits.slow)),
+        ("storage.retention", retention.clone()),
+        ("web.enable-admin-api", config.admin_api.to_string()),
+    ];
+    http::query::About {
+        started: SystemTime::now(),
+        host: config.storage.host.clone(),
+        flags: flags.into(),
+        retention,
     }
 }
 
@@ -258,6 +306,7 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     config.admin_api = args.admin_api;
     config.access = Access::new(web_config.clone(), &addresses, args.require_token);
     config.rules = Rules::load(args.config_file.as_deref())?;
+    config.queries = args.queries.limits();
     let (receiver, closing) = Receiver::open(config).await?;
     let reload = receiver.reload_from(args.config_file, &shutdown);
     let lifecycle = admin::lifecycle_router(args.lifecycle, reload, shutdown.clone());

@@ -13,7 +13,8 @@
 //! - [`delete`] hides what somebody wants to have deleted, at once, and takes it out of the blocks later.
 //! - `rollup` keeps hours of whole days.
 //! - `tail` learns what other receivers on the same database do.
-//! - `read` brings head and blocks together, `source` hands that to the query engine; `recover` fills the head after a
+//! - `read` brings head and blocks together, `source` hands that to the query engine, `presence` says which series may
+//!   have samples in a range; `recover` fills the head after a
 //!   restart.
 
 pub mod batch;
@@ -32,6 +33,7 @@ mod lease;
 mod merge;
 pub mod metrics;
 pub mod partition;
+mod presence;
 mod read;
 mod recover;
 pub mod report;
@@ -42,7 +44,9 @@ pub mod start;
 mod tail;
 pub mod writer;
 
-pub use self::{housekeeping::HousekeepingError, metrics::StorageMetrics, read::PackStream};
+pub use self::presence::Presence;
+pub use self::{housekeeping::HousekeepingError, metrics::StorageMetrics};
+pub use self::{read::Bounds, read::PackStream, source::BoundedReader};
 
 use std::{sync::Arc, time::Duration};
 
@@ -105,6 +109,16 @@ pub enum ReadError {
         #[from]
         source: sqlx::Error,
     },
+    #[error("more samples than may be held at once: select fewer series or a shorter range")]
+    TooManySamples,
+    #[error("more series than may be selected at once: use a narrower selector")]
+    TooManySeries,
+    #[error("reading took too long")]
+    TimedOut,
+    #[error("reading was given up")]
+    Cancelled,
+    #[error("decoding ended unexpectedly")]
+    Interrupted,
 }
 
 /// The samples of one series, in order of time, each time once.
@@ -114,6 +128,16 @@ pub struct SeriesSamples {
     pub samples: Vec<Sample>,
     /// Native histograms, none at the time of any of `samples`.
     pub histograms: Vec<HistogramSample>,
+}
+
+impl SeriesSamples {
+    pub fn len(&self) -> usize {
+        self.samples.len() + self.histograms.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.histograms.is_empty()
+    }
 }
 
 /// What a storage is opened with.
@@ -162,6 +186,8 @@ pub struct Reader(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     db: PgPool,
+    /// Connections for reading samples alone, so that no query waits for ingest or the other way round.
+    reading: PgPool,
     catalogue: Arc<Catalogue>,
     head: Head,
     starts: Starts,
@@ -200,6 +226,7 @@ impl Closing {
             warn!("release the writer's lease: {err}");
         }
         info!(samples = flushed.samples, "storage is closed");
+        self.shared.reading.close().await;
         self.shared.db.close().await;
     }
 }
@@ -249,6 +276,7 @@ impl Storage {
         let flushing = tokio::sync::Mutex::default();
         let shared = Arc::new(Shared {
             db: db.clone(),
+            reading: db::reading(&db),
             catalogue: Arc::new(catalogue),
             head,
             starts,
@@ -374,7 +402,18 @@ impl Reader {
 
     /// The same, pack by pack, while the database sends what comes next.
     pub fn stream(&self, series: &[SeriesId], from: i64, to: i64) -> PackStream {
-        read::stream(self.places(), series, from, to)
+        self.stream_within(series, from, to, Bounds::default())
+    }
+
+    /// The same within bounds.
+    pub fn stream_within(
+        &self,
+        series: &[SeriesId],
+        from: i64,
+        to: i64,
+        bounds: Bounds,
+    ) -> PackStream {
+        read::stream(self.places(), series, from, to, bounds)
     }
 
     /// The exemplars of these series with `from <= ts <= to`, in milliseconds, by series in order of their numbers; at most
@@ -390,8 +429,8 @@ impl Reader {
     }
 
     fn places(&self) -> read::Places<'_> {
-        let Shared { db, catalogue, head, writer, .. } = &*self.0;
-        read::Places { db, catalogue, head, writer: writer.writer() }
+        let Shared { reading, catalogue, head, writer, .. } = &*self.0;
+        read::Places { db: reading, catalogue, head, writer: writer.writer() }
     }
 }
 

@@ -62,6 +62,7 @@ impl Suite {
         config.admin_api = args.admin_api;
         config.rules.clone_from(&parts.rules);
         config.access = parts.ports.access(args.require_token);
+        config.queries = args.queries.limits();
         // From here on an error has to stop the database in order.
         match Receiver::open(config).await {
             Ok((receiver, closing)) => {

@@ -110,13 +110,18 @@ impl SeriesResult {
         of_column.chain(of_samples)
     }
 
-    /// Histograms in order of time.
-    pub fn histograms(&self) -> Vec<(i64, &Arc<Histogram>)> {
-        let histogram = |point| match point {
-            Point::Histogram(ts, histogram) => Some((ts, histogram)),
-            Point::Float(..) => None,
+    /// Histograms in order of time, without building a list.
+    pub fn histograms(&self) -> impl Iterator<Item = (i64, &Arc<Histogram>)> + '_ {
+        let (column, samples) = match &self.points {
+            Points::Column { grid, column } => (Some((grid, column)), None),
+            Points::Samples(samples) => (None, Some(samples)),
         };
-        self.points().into_iter().filter_map(histogram).collect()
+        let of_column = column.into_iter().flat_map(|(grid, column)| {
+            let places = column.histograms.iter().enumerate();
+            places.filter_map(|(place, found)| Some((grid.time(place), found.as_ref()?)))
+        });
+        let of_samples = samples.into_iter().flat_map(|samples| &samples.histograms);
+        of_column.chain(of_samples.map(|sample| (sample.ts, &sample.value)))
     }
 }
 

@@ -48,7 +48,7 @@ impl From<Stop> for EvalError {
     }
 }
 
-/// Asked once for every series whether to go on. The engine has no clock: a deadline is the caller's to watch.
+/// Asked for every series, and now and then within it, whether to go on. The engine has no clock: a deadline is the caller's to watch.
 pub trait Interrupt {
     fn check(&self) -> Result<(), Stop>;
 }

@@ -247,3 +247,15 @@ fn errors_of_the_source_come_through() {
         assert_eq!(error.to_string(), "disk is gone");
     }
 }
+
+/// No multiple of the step lies in the range: nothing is evaluated, so nothing can be wrong with it.
+#[test]
+fn subqueries_without_a_step_are_empty() {
+    let options = Options::default();
+    let ambiguous = "max_over_time((a + on () b)[5s:1m])";
+    let at = |ts| ask(ambiguous, Times::Instant(ts), &options);
+    assert!(
+        matches!(at(1_830_000).unwrap().outcome, Outcome::Vector(elements) if elements.is_empty())
+    );
+    assert!(at(1_800_000).is_err());
+}

@@ -177,6 +177,7 @@ impl Lexer<'_> {
             Err(duration::DurationError::OutOfRange) => {
                 Err(self.error(start, "duration out of range"))
             }
+            Err(err) if has_units(text) => Err(self.error(start, err.to_string())),
             Err(_) => {
                 // Include the character that made it wrong, if it is no blank.
                 let message =
@@ -277,7 +278,8 @@ impl Lexer<'_> {
             (')', _) => {
                 let Some(parens) = self.parens.checked_sub(1) else {
                     self.at += 1;
-                    return Err(self.error(start, "unexpected right parenthesis ')'"));
+                    // Prometheus points behind it.
+                    return Err(self.error(start + 1, "unexpected right parenthesis ')'"));
                 };
                 self.parens = parens;
                 (1, Kind::RightParen)
@@ -311,4 +313,20 @@ impl Lexer<'_> {
         self.at += length;
         Ok(kind)
     }
+}
+
+/// Whether a text is numbers with units, in whatever order.
+fn has_units(text: &str) -> bool {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let numbers = rest.trim_start_matches(|character: char| character.is_ascii_digit());
+        let Some(behind) = numbers.strip_prefix(['s', 'm', 'h', 'd', 'w', 'y']) else {
+            return false;
+        };
+        if numbers.len() == rest.len() {
+            return false;
+        }
+        rest = behind.strip_prefix('s').unwrap_or(behind);
+    }
+    true
 }

@@ -11,18 +11,27 @@ impl Parser<'_> {
     pub(super) fn matchers(&mut self) -> Result<Vec<Matcher>, ParseError> {
         self.expect(&Kind::LeftBrace, "label matching", "\"{\"")?;
         let mut matchers = Vec::new();
+        // The metric's name stands last, wherever it is written.
+        let mut names = Vec::new();
         loop {
             if self.accept(&Kind::RightBrace).is_some() {
+                matchers.extend(names);
                 return Ok(matchers);
             }
-            matchers.push(self.matcher()?);
+            let (matcher, is_name) = self.matcher()?;
+            if is_name {
+                names.push(matcher);
+            } else {
+                matchers.push(matcher);
+            }
             if self.accept(&Kind::Comma).is_none() && !self.peek_is(&Kind::RightBrace) {
                 return Err(self.unexpected("label matching", "\",\" or \"}\""));
             }
         }
     }
 
-    fn matcher(&mut self) -> Result<Matcher, ParseError> {
+    /// One matcher, and whether it is a metric's name in quotes.
+    fn matcher(&mut self) -> Result<(Matcher, bool), ParseError> {
         let token = self.peek()?.clone();
         let name = match token.kind {
             Kind::Identifier => self.text_of(token.span).to_owned(),
@@ -31,7 +40,7 @@ impl Parser<'_> {
         };
         let quoted = self.advance()?.kind != Kind::Identifier;
         if quoted && (self.peek_is(&Kind::Comma) || self.peek_is(&Kind::RightBrace)) {
-            return Ok(Matcher::equal(METRIC_NAME, &name));
+            return Ok((Matcher::equal(METRIC_NAME, &name), true));
         }
         let op = match self.peek()?.kind {
             Kind::Assign => MatchOp::Equal,
@@ -46,6 +55,8 @@ impl Parser<'_> {
         };
         let value_token = self.advance()?;
         let span = Span { start: token.span.start, end: value_token.span.end };
-        Matcher::new(&name, op, &value).map_err(|err| self.error(span, err.to_string()))
+        Matcher::new(&name, op, &value)
+            .map(|matcher| (matcher, false))
+            .map_err(|err| self.error(span, format!("error parsing regexp: {}", err.reason)))
     }
 }

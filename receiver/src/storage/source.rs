@@ -1,7 +1,7 @@
 //! The storage as the query engine sees it.
 //!
 //! Labels come from memory. Samples come pack by pack, in the order of the series that are given out: while the engine
-//! works on one pack, the next is being decoded and the one behind it is on its way from the database.
+//! works on some packs, the next are being read and decoded.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -10,29 +10,76 @@ use promql::{
     source::{Select, SeriesSet, Source, SourceError},
 };
 
-use super::{PackStream, Reader, SeriesSamples};
+use super::{Bounds, PackStream, ReadError, Reader, SeriesSamples};
 use crate::model::SeriesId;
 
-/// To be used on a thread of the runtime that may block.
+/// Series whose labels are copied under one lock, for which others wait.
+const LABELS_PER_LOCK: usize = 4096;
+
+/// A reader for one query: it stops at its bounds. To be used on a thread of the runtime that may block.
+///
+/// Errors are [`ReadError`]s.
+#[derive(Clone, Debug)]
+pub struct BoundedReader {
+    pub reader: Reader,
+    pub bounds: Bounds,
+}
+
+/// Without bounds. To be used on a thread of the runtime that may block.
 impl Source for Reader {
     fn select<'s>(&'s self, request: &Select<'_>) -> Result<Box<dyn SeriesSet + 's>, SourceError> {
-        let mut ids = self.select(request.matchers, usize::MAX);
+        select(self, request, Bounds::default())
+    }
+}
+
+impl Source for BoundedReader {
+    fn select<'s>(&'s self, request: &Select<'_>) -> Result<Box<dyn SeriesSet + 's>, SourceError> {
+        select(&self.reader, request, self.bounds.clone())
+    }
+}
+
+impl Reader {
+    /// The numbers and labels of the series that satisfy all matchers, in the order in which samples are read.
+    pub fn select_labels(
+        &self,
+        matchers: &[promql::model::Matcher],
+        series_max: usize,
+    ) -> Result<(Vec<SeriesId>, Vec<Labels>), ReadError> {
+        let mut ids = self.select(matchers, series_max);
+        if ids.len() > series_max {
+            return Err(ReadError::TooManySeries);
+        }
         let index = self.catalogue().index();
         ids.sort_by_cached_key(|id| (index.position(*id).map(|at| index.pack(at)), *id));
-        let positions = ids.iter().filter_map(|id| index.position(*id));
-        let labels = positions.map(|position| index.labels(position)).collect();
         drop(index);
-        Ok(Box::new(Found {
-            reader: self,
-            labels,
-            ids,
-            from: request.after.saturating_add(1),
-            to: request.until,
-            stream: None,
-            next: 0,
-            decoded: VecDeque::new(),
-        }))
+        let mut labels = Vec::with_capacity(ids.len());
+        for some in ids.chunks(LABELS_PER_LOCK) {
+            let index = self.catalogue().index();
+            let positions = some.iter().filter_map(|id| index.position(*id));
+            labels.extend(positions.map(|position| index.labels(position)));
+        }
+        Ok((ids, labels))
     }
+}
+
+fn select<'s>(
+    reader: &'s Reader,
+    request: &Select<'_>,
+    bounds: Bounds,
+) -> Result<Box<dyn SeriesSet + 's>, SourceError> {
+    let found = reader.select_labels(request.matchers, bounds.series_max);
+    let (ids, labels) = found.map_err(|err| SourceError(Box::new(err)))?;
+    Ok(Box::new(Found {
+        reader,
+        labels,
+        ids,
+        from: request.after.saturating_add(1),
+        to: request.until,
+        bounds,
+        stream: None,
+        next: 0,
+        decoded: VecDeque::new(),
+    }))
 }
 
 struct Found<'s> {
@@ -42,6 +89,7 @@ struct Found<'s> {
     ids: Vec<SeriesId>,
     from: i64,
     to: i64,
+    bounds: Bounds,
     /// Opened by the first series that is read.
     stream: Option<PackStream>,
     /// The place before which nothing is waited for any more.
@@ -57,9 +105,10 @@ impl SeriesSet for Found<'_> {
 
     fn read(&mut self, place: usize, samples: &mut Samples) -> Result<(), SourceError> {
         samples.clear();
-        let stream = self
-            .stream
-            .get_or_insert_with(|| self.reader.stream(&self.ids[place..], self.from, self.to));
+        let stream = self.stream.get_or_insert_with(|| {
+            let ids = &self.ids[place..];
+            self.reader.stream_within(ids, self.from, self.to, self.bounds.clone())
+        });
         loop {
             while let Some(first) = self.decoded.front() {
                 // Series without samples are left out of the stream: the first one stands at `next` or behind it.

@@ -14,6 +14,7 @@ mod live_socket;
 mod live_store;
 mod managed;
 mod people;
+mod query_api;
 mod query_source;
 mod relabel;
 mod rollups;

@@ -62,6 +62,8 @@ pub struct Args {
     /// passwords or certificates
     #[arg(long = "web.require-token", help_heading = "Web")]
     pub require_token: bool,
+    #[command(flatten)]
+    pub queries: receiver::query::Args,
     /// Where the programs postgres and initdb lie, if they are not found
     #[arg(long = "postgres.bin-dir", value_name = "FOLDER", help_heading = "Storage")]
     pub postgres_bin_dir: Option<PathBuf>,

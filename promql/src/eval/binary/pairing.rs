@@ -226,7 +226,14 @@ pub(super) fn evaluate<'a>(
                     *names[position].insert(results.place(plan.result(series, &partner_labels)))
                 }
             };
-            meet(ctx, &plan, &mut results, Pair { at, number, result, many: cell, one: partner })?;
+            let pair = Pair { at, number, result, many: cell, one: partner };
+            if let Err(err) = meet(ctx, &plan, &mut results, pair) {
+                // Where both sides are to blame, Prometheus says so of this one.
+                return Err(match duplicates.iter().find(|(places, ..)| places.get(at)) {
+                    Some((_, a, b)) => plan.duplicate(&plan.one[*a].labels, &plan.one[*b].labels),
+                    None => err,
+                });
+            }
         }
     }
     if let Some(fill) = many_fill {

@@ -8,7 +8,7 @@ use crate::eval::column::{Cell, Column};
 use crate::eval::context::Context;
 use crate::eval::error::EvalError;
 use crate::eval::grid::Grid;
-use crate::eval::operator::{Series, Vector};
+use crate::eval::operator::{Buffered, Series, Vector};
 use crate::model::histogram::CounterReset;
 use crate::model::{Histogram, HistogramSample, Samples};
 use crate::plan::{self, Moment};
@@ -119,6 +119,21 @@ impl<'a> Ranges<'a> {
             None => ctx.options.subquery_step_ms,
         };
         let grid = build::checked_grid(ctx, moment.subquery_grid(outer, range_ms, step_ms))?;
+        if grid.start > moment.time(outer.last()) {
+            // No multiple of the step lies in the range: nothing is evaluated, so nothing can fail either.
+            let vector: Vector<'_> = Box::new(Buffered::new(Vec::new()));
+            return Ok(Self {
+                input: Input::Subquery { vector, grid, column: Column::default() },
+                series: Vec::new(),
+                next: 0,
+                samples: Samples::default(),
+                moment,
+                range_ms,
+                extension: None,
+            });
+        }
+        // One series of it is in memory at a time, as a column and as samples.
+        ctx.hold(grid.len.saturating_mul(BYTES_PER_STEP))?;
         let vector = ctx.noting_resets(false, || build::vector(ctx, &subquery.expr, &grid))?;
         let series = vector.series().to_vec();
         let input = Input::Subquery { vector, grid, column: Column::default() };
@@ -180,6 +195,7 @@ impl<'a> Ranges<'a> {
         let (behind_ms, ahead_ms) = plan::reach_ms(self.extension, ctx.options.lookback_ms);
         let (mut from, mut to) = (0, 0);
         let (mut histograms_from, mut histograms_to) = (0, 0);
+        let mut n_seen = 0;
         for place in 0..grid.len {
             let evaluated = grid.time(place);
             let end = self.moment.time(evaluated);
@@ -207,11 +223,23 @@ impl<'a> Ranges<'a> {
                 end,
                 evaluated,
             };
+            // Long windows that overlap are much work, even for one series.
+            n_seen += 1 + (to - from) + (histograms_to - histograms_from);
+            if n_seen > SAMPLES_PER_CHECK {
+                ctx.check_interrupt()?;
+                n_seen = 0;
+            }
             each(place, &window)?;
         }
         Ok(())
     }
 }
+
+/// A value in a column, and a time and a value as a sample.
+const BYTES_PER_STEP: usize = 24;
+
+/// Samples that functions look at between two questions whether to go on: about a millisecond.
+const SAMPLES_PER_CHECK: usize = 1 << 18;
 
 /// A subquery leaves samples out and repeats others, so that what a histogram says of the one before it no longer
 /// holds.

@@ -191,6 +191,19 @@ impl Index {
         Labels::new(labels).expect("a stored label set is valid")
     }
 
+    /// The labels of a series in any order, without copying them.
+    pub fn label_pairs(&self, position: Position) -> impl Iterator<Item = (&str, &str)> {
+        self.pairs_of(position)
+            .map(|(name, value)| (self.symbols.text(name), self.symbols.text(value)))
+    }
+
+    /// All distinct labels, each with the number of series that have it.
+    pub fn pair_counts(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        self.pairs.texts.iter().zip(&self.postings).map(|((name, value), postings)| {
+            (self.symbols.text(*name), self.symbols.text(*value), postings.len())
+        })
+    }
+
     /// The names of all labels that any series has, sorted.
     pub fn label_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> =

@@ -1,0 +1,72 @@
+//! Prometheus' query API under `/api/v1`, as Grafana and everybody else calls it.
+//!
+//! | endpoint | what |
+//! |---|---|
+//! | `GET`, `POST /query`, `/query_range` | a query at one time, or over a range ([`evaluate`]) |
+//! | `GET`, `POST /series`, `/labels`; `GET /label/<name>/values` | which series there are ([`series`]) |
+//! | `GET`, `POST /format_query`, `/parse_query` | a query formatted, or as a tree ([`tree`]) |
+//! | `GET`, `POST /query_exemplars`; `GET /rules`, `/alerts` | nothing yet, in the right shape |
+//! | `GET /status/buildinfo`, `…/runtimeinfo`, `…/tsdb`, `…/flags`, `…/config` | about this server ([`status`]) |
+//!
+//! Parameters come in the query string or in a form. Answers are those of Prometheus 3.5, byte for byte where clients may
+//! look; what differs stands in `receiver/docs/query-api.md`. Numbers of JSON are written by [`encode`], because nothing
+//! else writes them as Prometheus does.
+
+mod answer;
+mod csv;
+mod encode;
+mod evaluate;
+mod parameters;
+mod series;
+mod status;
+mod tree;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{get, options},
+};
+use tower_http::compression::CompressionLayer;
+
+pub(crate) use self::status::About;
+use crate::query::Queries;
+
+/// What the handlers work with. Cheap to clone.
+#[derive(Clone)]
+struct Api {
+    queries: Queries,
+    about: Arc<About>,
+}
+
+/// All routes of the query API.
+pub(crate) fn router(queries: Queries, about: About) -> Router {
+    let no_content = || options(async || StatusCode::NO_CONTENT);
+    let routes = Router::new()
+        .route("/query", get(evaluate::query).post(evaluate::query).merge(no_content()))
+        .route(
+            "/query_range",
+            get(evaluate::query_range).post(evaluate::query_range).merge(no_content()),
+        )
+        .route("/format_query", get(tree::format_query).post(tree::format_query))
+        .route("/parse_query", get(tree::parse_query).post(tree::parse_query))
+        .route("/series", get(series::series).post(series::series).merge(no_content()))
+        .route("/labels", get(series::labels).post(series::labels).merge(no_content()))
+        .route("/label/{name}/values", get(series::label_values).merge(no_content()))
+        .route(
+            "/query_exemplars",
+            get(evaluate::query_exemplars).post(evaluate::query_exemplars).merge(no_content()),
+        )
+        .route("/rules", get(status::rules))
+        .route("/alerts", get(status::alerts))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/status/flags", get(status::flags))
+        .route("/status/config", get(status::config));
+    Router::new()
+        .nest("/api/v1", routes)
+        .layer(CompressionLayer::new())
+        .with_state(Api { queries, about: Arc::new(about) })
+}
