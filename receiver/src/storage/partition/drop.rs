@@ -4,7 +4,8 @@
 //!    whatever a receiver that was paused may still want to write. What is sealed is marked as ours to drop.
 //! 2. *Detach*, `CONCURRENTLY`: waits for those who read without making others wait. When somebody reads for long (a
 //!    backup), the detachment stays pending, and is finished by a later [`drop_leftovers`].
-//! 3. *Drop* the table, which stands alone now.
+//! 3. *Drop* the table, which stands alone now; but not while a `pg_dump` runs, which may have seen it and not locked it yet
+//!    and would end with an error.
 //!
 //! Every step can be the last one before a crash: [`drop_leftovers`] goes on from there.
 
@@ -87,8 +88,7 @@ async fn seal_and_drop(
         "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.\"{name}_{bucket}\" CONCURRENTLY"
     );
     connection.execute(AssertSqlSafe(detach)).await?;
-    drop_table(connection, name, bucket).await?;
-    Ok(Dropped::Yes)
+    Ok(if drop_table(connection, name, bucket).await? { Dropped::Yes } else { Dropped::Busy })
 }
 
 /// `false`: something in it is needed.
@@ -123,13 +123,24 @@ async fn seal(
     Ok(true)
 }
 
+/// `false`: a backup runs.
 async fn drop_table(
     connection: &mut PgConnection,
     name: &str,
     bucket: i32,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
+    let is_dumped: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity
+                         WHERE datname = current_database() AND application_name = 'pg_dump')",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if is_dumped {
+        return Ok(false);
+    }
     let statement = format!("DROP TABLE IF EXISTS watchpost.\"{name}_{bucket}\"");
-    connection.execute(AssertSqlSafe(statement)).await.map(std::mem::drop)
+    connection.execute(AssertSqlSafe(statement)).await?;
+    Ok(true)
 }
 
 /// The buckets of a table that take no rows any more: sealed or half detached.
@@ -182,7 +193,7 @@ pub async fn drop_leftovers(db: &PgPool, table: Table) -> Result<usize, sqlx::Er
             "ALTER TABLE watchpost.{name} DETACH PARTITION watchpost.\"{name}_{bucket}\" FINALIZE"
         );
         gone += usize::from(
-            if_free(connection.execute(AssertSqlSafe(finalize)).await)?
+            if_free(connection.execute(AssertSqlSafe(finalize)).await.map(|_| true))?
                 && if_free(drop_table(&mut connection, name, bucket).await)?,
         );
     }
@@ -194,9 +205,9 @@ pub async fn drop_leftovers(db: &PgPool, table: Table) -> Result<usize, sqlx::Er
 }
 
 /// `false`: somebody is in the way.
-fn if_free<T>(outcome: Result<T, sqlx::Error>) -> Result<bool, sqlx::Error> {
+fn if_free(outcome: Result<bool, sqlx::Error>) -> Result<bool, sqlx::Error> {
     match outcome {
-        Ok(_) => Ok(true),
+        Ok(done) => Ok(done),
         Err(err)
             if sqlstate::is(&err, sqlstate::LOCK_NOT_AVAILABLE)
                 || sqlstate::is(&err, sqlstate::NOT_IN_STATE)
