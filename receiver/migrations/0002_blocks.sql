@@ -46,15 +46,15 @@ CREATE INDEX block_pack_idx ON watchpost.block (pack, t_min);
 
 -- What is superseded: all of a block_recent partition, or the rows of a block_window partition up to job `upto`.
 CREATE TABLE watchpost.merged (
-    source text   NOT NULL,
-    bucket int    NOT NULL,
-    upto   bigint NOT NULL,
+    source varchar(63) NOT NULL,
+    bucket int         NOT NULL,
+    upto   bigint      NOT NULL,
     CONSTRAINT merged_pkey PRIMARY KEY (source, bucket)
 ) WITH (fillfactor = 50);
 
 -- Who does what only one receiver may do. Whoever holds an older term than the row's cannot commit.
 CREATE TABLE watchpost.lease (
-    name        text        NOT NULL CONSTRAINT lease_pkey PRIMARY KEY,
+    name        varchar(63) NOT NULL CONSTRAINT lease_pkey PRIMARY KEY,
     holder      int         NOT NULL,
     term        bigint      NOT NULL,
     lease_until timestamptz NOT NULL

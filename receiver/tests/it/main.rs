@@ -2,6 +2,7 @@
 //! Live updates and the console need none.
 
 mod backup;
+mod catalogue;
 mod console_assets;
 mod console_browser;
 mod console_tokens;

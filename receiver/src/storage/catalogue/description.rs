@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proto::remote_write::v1::{MetricMetadata, metric_metadata::MetricType};
 use sqlx::PgPool;
 
-use super::rows::Claims;
+use super::rows::{self, Claims};
 
 /// Help texts are for reading: longer ones are cut, as Mimir does.
 const HELP_BYTES_MAX: usize = 1024;
@@ -79,17 +79,41 @@ impl Written {
     }
 }
 
-/// Writes descriptions; families that have no series of their own name (`x` of `x_bucket`) get a row too.
+/// Writes descriptions; families that have no series of their own name (`x` of `x_bucket`) get a row too. What is new is
+/// inserted complete: a row that is updated leaves its old version behind, in the table and in both indexes.
 pub(super) async fn write(
     db: &PgPool,
     claims: &mut Claims,
     changed: &[Description],
 ) -> Result<(), sqlx::Error> {
-    let names = changed.iter().map(|description| description.name.as_str());
-    super::rows::metric_ids(db, claims, names).await?;
     let column = |of: fn(&Description) -> &str| {
         changed.iter().map(|d| of(d).to_owned()).collect::<Vec<String>>()
     };
+    let names: Vec<&str> = changed.iter().map(|description| description.name.as_str()).collect();
+    let known = rows::find_metrics(db, &names).await?;
+    // In order of names, as `changed` is: a number for each.
+    let n_missing = names.iter().filter(|name| !known.contains_key(**name)).count();
+    let mut fresh = rows::claim_metrics(db, claims, n_missing).await?.into_iter();
+    let ids: Vec<Option<i32>> = names
+        .iter()
+        .map(|name| if known.contains_key(*name) { None } else { fresh.next() })
+        .collect();
+    if n_missing > 0 {
+        sqlx::query(
+            "INSERT INTO watchpost.metric (id, name, type, help, unit)
+             SELECT d.id, d.name, d.type, d.help, NULLIF(d.unit, '')
+               FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[]) AS d (id, name, type, help, unit)
+              WHERE d.id IS NOT NULL
+             ON CONFLICT ON CONSTRAINT metric_name_key DO NOTHING",
+        )
+        .bind(ids)
+        .bind(column(|d| &d.name))
+        .bind(column(|d| d.kind))
+        .bind(column(|d| &d.help))
+        .bind(column(|d| &d.unit))
+        .execute(db)
+        .await?;
+    }
     sqlx::query(
         "UPDATE watchpost.metric m SET type = d.type, help = d.help, unit = NULLIF(d.unit, '')
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS d (name, type, help, unit)

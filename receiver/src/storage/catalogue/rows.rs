@@ -94,13 +94,23 @@ pub(super) async fn load(db: &PgPool, index: &mut Index) -> Result<String, sqlx:
                 Identity(u128::from_be_bytes(copy::fixed(identity).map_err(decode)?)),
                 MetricId(metric),
                 PackId(copy::int(pack).map_err(decode)?),
-                SeriesId(copy::bigint(series).map_err(decode)?),
+                series_id(copy::bigint(series).map_err(decode)?)?,
                 std::iter::once((METRIC_NAME, name))
                     .chain(pairs.iter().map(|(name, value)| (&**name, &**value))),
             );
         }
     }
     Ok(now)
+}
+
+/// A number that is in the database and can be the number of a series.
+fn series_id(id: i64) -> Result<SeriesId, sqlx::Error> {
+    if Index::can_hold(SeriesId(id)) {
+        return Ok(SeriesId(id));
+    }
+    Err(decode(format!(
+        "watchpost.series has a row with id {id}, which no receiver can have given"
+    )))
 }
 
 fn decode(err: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
@@ -163,7 +173,7 @@ pub(super) async fn created_since(
                 identity: Identity(identity.as_u128()),
                 metric: MetricId(row.try_get("metric_id")?),
                 pack: PackId(row.try_get("pack")?),
-                series: SeriesId(row.try_get("id")?),
+                series: series_id(row.try_get("id")?)?,
                 labels: Labels::from_pairs(pairs).map_err(decode)?,
             })
         })
@@ -233,7 +243,7 @@ pub(super) async fn create<'a>(
             identity,
             metric: MetricId(placed.metrics[labels.metric_name()]),
             pack: PackId(*pack),
-            series: SeriesId(*series),
+            series: series_id(*series)?,
             labels,
         })
     };
@@ -359,14 +369,7 @@ pub(super) async fn metric_ids<'a>(
     if missing.is_empty() {
         return Ok(found);
     }
-    let mut ids = Vec::with_capacity(missing.len());
-    for _ in &missing {
-        if claims.metrics.is_empty() {
-            claims.metrics = claim(db, "metric", METRIC_CLAIM).await?;
-        }
-        let id = claims.metrics.next().expect("claimed above");
-        ids.push(i32::try_from(id).map_err(|err| sqlx::Error::Decode(Box::new(err)))?);
-    }
+    let ids = claim_metrics(db, claims, missing.len()).await?;
     sqlx::query(
         "INSERT INTO watchpost.metric (id, name) SELECT * FROM unnest($1::int[], $2::text[])
          ON CONFLICT ON CONSTRAINT metric_name_key DO NOTHING",
@@ -379,7 +382,27 @@ pub(super) async fn metric_ids<'a>(
     Ok(found)
 }
 
-async fn find_metrics(db: &PgPool, names: &[&str]) -> Result<HashMap<String, i32>, sqlx::Error> {
+/// Numbers for so many new metrics.
+pub(super) async fn claim_metrics(
+    db: &PgPool,
+    claims: &mut Claims,
+    n: usize,
+) -> Result<Vec<i32>, sqlx::Error> {
+    let mut ids = Vec::with_capacity(n);
+    for _ in 0..n {
+        if claims.metrics.is_empty() {
+            claims.metrics = claim(db, "metric", METRIC_CLAIM).await?;
+        }
+        let id = claims.metrics.next().expect("claimed above");
+        ids.push(i32::try_from(id).map_err(decode)?);
+    }
+    Ok(ids)
+}
+
+pub(super) async fn find_metrics(
+    db: &PgPool,
+    names: &[&str],
+) -> Result<HashMap<String, i32>, sqlx::Error> {
     let rows = sqlx::query("SELECT id, name FROM watchpost.metric WHERE name = ANY($1)")
         .bind(names)
         .fetch_all(db)
