@@ -17,6 +17,7 @@ mod people;
 mod query_api;
 mod query_source;
 mod relabel;
+mod replicas;
 mod rollups;
 mod sql;
 mod tokens;
