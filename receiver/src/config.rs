@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use service::config::{self, ConfigError};
 
-use crate::ingest::{relabel::Rule, replicas};
+use crate::ingest::{quota, relabel::Rule, replicas};
 
 /// What the file says. The default is what an empty one says: everything is taken as it comes.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -15,6 +15,8 @@ pub struct Rules {
     pub write_relabel_configs: Vec<Rule>,
     /// How senders say which replica they are. Without it they are not told apart.
     pub replicas: Option<replicas::Settings>,
+    /// How many series jobs may have. Without it as many as they bring.
+    pub limits: Option<quota::Settings>,
 }
 
 impl Rules {

@@ -13,6 +13,7 @@ mod histogram;
 mod keys;
 mod limits;
 pub mod metrics;
+pub mod quota;
 mod refusal;
 pub mod relabel;
 pub mod replicas;
@@ -283,7 +284,12 @@ impl Ingest {
         standing: &Standing,
         now: i64,
     ) -> Result<Decoded, WriteError> {
+        let written = standing.limits().map(|limits| {
+            standing.quotas.prepare(self.storage.catalogue().n_series(), now);
+            (limits, standing.quotas.written())
+        });
         let context = decode::Context {
+            quota: written.as_ref().map(|(limits, written)| (*limits, &**written)),
             // Before the keys, or they could know a series that this does not have yet.
             index: &self.storage.catalogue().index(),
             standing,
@@ -310,7 +316,18 @@ impl Ingest {
             .into_iter()
             .map(|one| (one.series, (one.samples, one.histograms, one.exemplars, one.starts)))
             .unzip();
+        let jobs: Vec<String> = if standing.limits().is_some() {
+            series.iter().map(|one| one.labels.get(decode::JOB).to_owned()).collect()
+        } else {
+            Vec::new()
+        };
         let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
+        if !jobs.is_empty() {
+            let now = now_ms();
+            standing.quotas.prepare(self.storage.catalogue().n_series(), now);
+            let positions = known.iter().map(|known| known.position);
+            standing.quotas.created(positions.zip(jobs.iter().map(String::as_str)), now);
+        }
         let meanings = keys
             .into_iter()
             .zip(&known)

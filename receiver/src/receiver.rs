@@ -34,7 +34,7 @@ pub struct Args {
     pub web: WebArgs,
     #[command(flatten)]
     pub lifecycle: LifecycleArgs,
-    /// File with rules about what is taken in (relabelling, replicas); read anew on SIGHUP and by /-/reload
+    /// File with rules about what is taken in (relabelling, replicas, limits); read anew on SIGHUP and by /-/reload
     #[arg(id = "receiver_config_file", long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// PostgreSQL to keep everything in: `postgres://user:password@host:5432/database`

@@ -5,8 +5,9 @@
 mod v1;
 mod v2;
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
+use promql::model::Labels;
 use proto::{
     remote_write::{
         WireError,
@@ -22,19 +23,23 @@ use super::{
     gate::{Judged, Standing},
     histogram,
     keys::{Found, Halves, Meaning},
+    quota::{self, Written},
     replicas::{Peer, Snapshot},
     validate::{self, RawLabels},
 };
 use crate::{
     model::Sample,
     storage::{
-        catalogue::{Description, Index, Known, Position, RawHasher, RawKey, Unknown},
+        catalogue::{Description, Identity, Index, Known, Position, RawHasher, RawKey, Unknown},
         commit::{Content, Incoming, IncomingHistogram},
         exemplar::{Exemplar, IncomingExemplar},
         histogram::HistogramSample,
         start::{IncomingStart, Judgement, Starts},
     },
 };
+
+/// The label by which series are limited.
+pub(super) const JOB: &str = "job";
 
 /// What a request holds.
 #[derive(Debug, Default)]
@@ -75,6 +80,8 @@ pub(super) struct Context<'a> {
     pub(super) index: &'a Index,
     pub(super) standing: &'a Standing,
     pub(super) keys: &'a Halves,
+    /// What is limited, and what was written lately.
+    pub(super) quota: Option<(&'a quota::Settings, &'a Written)>,
     pub(super) hasher: &'a RawHasher,
     pub(super) starts: &'a Starts,
     pub(super) described: &'a Described,
@@ -132,6 +139,7 @@ pub(super) fn decode_body(
         // After the keys were locked, or they could know a replica that this does not have yet.
         leaders: context.standing.replicas.snapshot(),
         peer: Peer::NOBODY,
+        pending: HashMap::new(),
         n_series: 0,
         n_samples: 0,
         n_exemplars: 0,
@@ -178,6 +186,8 @@ struct Decoder<'a> {
     leaders: Arc<Snapshot>,
     /// Who sends the series that is being taken.
     peer: Peer,
+    /// Series that are about to be made, by job.
+    pending: HashMap<String, u64>,
     n_series: usize,
     n_samples: usize,
     n_exemplars: usize,
@@ -250,6 +260,10 @@ impl Decoder<'_> {
         match key.and_then(|key| self.look_up(key)) {
             Some(Meaning::Series(position, peer)) => {
                 self.peer = peer;
+                if let Err(reason) = self.admit(position, &series) {
+                    self.refuse_series(reason, &series);
+                    return Ok(Taken::Refused);
+                }
                 let known = self.context.index.known(position);
                 self.known(known, &series, exemplar)?;
                 return Ok(Taken::Known(known));
@@ -304,6 +318,31 @@ impl Decoder<'_> {
             }
             Found::Nowhere => None,
         }
+    }
+
+    /// Whether a series that is known may be written.
+    #[inline]
+    fn admit<L>(&self, position: Position, series: &Series<'_, L>) -> Result<(), Reason> {
+        match self.context.quota {
+            Some((limits, written)) if !written.is_counted(position) && self.takes_any(series) => {
+                let labels = self.context.index.labels(position);
+                self.context.standing.quotas.admit(limits, written, position, labels.get(JOB))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a series may be made; one that exists under other label bytes, whether it may be written.
+    fn may_create(&mut self, labels: &Labels) -> Result<(), Reason> {
+        let Some((limits, written)) = self.context.quota else { return Ok(()) };
+        let (quotas, job) = (&self.context.standing.quotas, labels.get(JOB));
+        if let Some(known) = self.context.index.by_identity(Identity::of(labels)) {
+            return quotas.admit(limits, written, known.position, job);
+        }
+        let pending = self.pending.entry(job.to_owned()).or_default();
+        quotas.may_create(limits, job, *pending, self.context.now)?;
+        *pending += 1;
+        Ok(())
     }
 
     /// Whether the sender of the present series led at this time.
@@ -380,7 +419,13 @@ impl Decoder<'_> {
         let histograms = self.histograms(series)?;
         let exemplars = self.exemplars(series, exemplar);
         // A series is created by its first sample, not by being mentioned.
-        if !samples.is_empty() || !histograms.is_empty() || !exemplars.is_empty() {
+        let n_elements = samples.len() + histograms.len() + exemplars.len();
+        if n_elements > 0 {
+            if let Err(reason) = self.may_create(&unknown.labels) {
+                let named = || validate::display(series.labels);
+                self.decoded.refusals.add(reason, n_elements, named);
+                return Ok(());
+            }
             let (series, peer) = (unknown, self.peer);
             let unknown = UnknownSeries { series, peer, samples, histograms, exemplars, starts };
             self.decoded.unknown.push(unknown);

@@ -12,6 +12,7 @@ use sqlx::PgPool;
 use super::{
     Limits, Reason,
     keys::Keys,
+    quota::{self, Quotas},
     relabel::{self, Outcome},
     replicas::{Peer, Replicas},
 };
@@ -28,6 +29,8 @@ pub(super) struct Standing {
     pub(super) keys: Keys,
     /// The same under all rules.
     pub(super) replicas: Replicas,
+    /// The same under all rules.
+    pub(super) quotas: Quotas,
 }
 
 /// What is made of a series that is not known.
@@ -41,7 +44,7 @@ pub(super) enum Judged {
 
 impl Gate {
     pub(super) fn new(rules: Rules) -> Self {
-        let standing = Standing::new(rules, Replicas::default());
+        let standing = Standing::new(rules, Replicas::default(), Quotas::default());
         Self(Arc::new(RwLock::new(Arc::new(standing))))
     }
 
@@ -64,13 +67,19 @@ impl Gate {
     /// Puts other rules in force, for requests that come from now on.
     pub(super) fn replace(&self, rules: Rules) {
         let mut standing = self.0.write().expect("no holder panics");
-        *standing = Arc::new(Standing::new(rules, standing.replicas.clone()));
+        *standing =
+            Arc::new(Standing::new(rules, standing.replicas.clone(), standing.quotas.clone()));
     }
 }
 
 impl Standing {
-    pub(super) fn new(rules: Rules, replicas: Replicas) -> Self {
-        Self { rules, keys: Keys::default(), replicas }
+    pub(super) fn new(rules: Rules, replicas: Replicas, quotas: Quotas) -> Self {
+        Self { rules, keys: Keys::default(), replicas, quotas }
+    }
+
+    /// How many series jobs may have, if that is limited.
+    pub(super) fn limits(&self) -> Option<&quota::Settings> {
+        self.rules.limits.as_ref()
     }
 
     /// What the rules make of a series that is not known. Replicas are told apart by the labels that were sent.

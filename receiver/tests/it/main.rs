@@ -16,6 +16,7 @@ mod managed;
 mod people;
 mod query_api;
 mod query_source;
+mod quotas;
 mod relabel;
 mod replicas;
 mod rollups;
