@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use service::config::{self, ConfigError};
 
-use crate::ingest::relabel::Rule;
+use crate::ingest::{quota, relabel::Rule, replicas};
 
 /// What the file says. The default is what an empty one says: everything is taken as it comes.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -13,6 +13,10 @@ use crate::ingest::relabel::Rule;
 pub struct Rules {
     /// As in Prometheus' `remote_write`: applied to each series as it comes.
     pub write_relabel_configs: Vec<Rule>,
+    /// How senders say which replica they are. Without it they are not told apart.
+    pub replicas: Option<replicas::Settings>,
+    /// How many series jobs may have. Without it as many as they bring.
+    pub limits: Option<quota::Settings>,
 }
 
 impl Rules {

@@ -22,6 +22,8 @@ const READING_POOL_SIZE: u32 = 4;
 /// Queries wait for each other's statements, and have deadlines of their own.
 const READING_ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Of connecting a desk: its users have something to say meanwhile.
+const DESK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Writing, merging and loading blocks: a day of many series takes minutes, and whatever takes longer has failed.
 const WORK_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// How long a start waits for a moment in which nobody reads what a migration changes.
@@ -105,6 +107,15 @@ pub async fn work(db: &PgPool) -> Result<PgConnection, sqlx::Error> {
     let options =
         db.connect_options().as_ref().clone().options([("statement_timeout", timeout.as_str())]);
     options.connect().await
+}
+
+/// A pool of one connection, made when it is needed, for those who must not wait behind queries.
+pub fn desk(options: PgConnectOptions) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(DESK_TIMEOUT)
+        .idle_timeout(Duration::from_secs(60))
+        .connect_lazy_with(options)
 }
 
 /// To be executed in a transaction before statements that change tables.

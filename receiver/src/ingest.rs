@@ -13,8 +13,10 @@ mod histogram;
 mod keys;
 mod limits;
 pub mod metrics;
+pub mod quota;
 mod refusal;
 pub mod relabel;
+pub mod replicas;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod validate;
@@ -23,12 +25,14 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use proto::{remote_write::WireError, snappy::SnappyError};
+use sqlx::PgPool;
 
 use self::{
     decode::{Decoded, UnknownSeries},
     described::Described,
     gate::{Gate, Standing},
     keys::Meaning,
+    replicas::Peer,
 };
 pub use self::{
     limits::{Limit, LimitArgs, Limits},
@@ -78,11 +82,13 @@ pub struct Written {
     pub exemplars: usize,
     /// What the rules drop: for its sender it is as good as stored.
     pub dropped: Dropped,
+    /// What another replica than the leader sent: the same.
+    pub standby: Dropped,
     /// What was not stored, and why. Not empty: the sender has to be told.
     pub refusals: Refusals,
 }
 
-/// What rules drop, by kind.
+/// What is not stored and not refused either, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     pub samples: usize,
@@ -181,6 +187,12 @@ impl Ingest {
         self.gate.replace(rules);
     }
 
+    /// Reads who leads among replicas, and goes on agreeing with other receivers about it while this is in use. `db` is a
+    /// pool of its own: whoever agrees must not wait for those who query.
+    pub async fn agree_on_leaders(&self, db: PgPool) -> Result<(), sqlx::Error> {
+        self.gate.agree(db).await
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -254,6 +266,7 @@ impl Ingest {
             histograms: appended.histograms,
             exemplars: appended.exemplars,
             dropped: decoded.dropped,
+            standby: decoded.standby,
             refusals,
         })
     }
@@ -271,7 +284,12 @@ impl Ingest {
         standing: &Standing,
         now: i64,
     ) -> Result<Decoded, WriteError> {
+        let written = standing.limits().map(|limits| {
+            standing.quotas.prepare(self.storage.catalogue().n_series(), now);
+            (limits, standing.quotas.written())
+        });
         let context = decode::Context {
+            quota: written.as_ref().map(|(limits, written)| (*limits, &**written)),
             // Before the keys, or they could know a series that this does not have yet.
             index: &self.storage.catalogue().index(),
             standing,
@@ -292,14 +310,29 @@ impl Ingest {
         unknown: Vec<UnknownSeries>,
         content: &mut Content,
     ) -> Result<(), WriteError> {
-        let raw_keys: Vec<RawKey> = unknown.iter().map(|one| one.series.raw_key).collect();
+        let keys: Vec<(RawKey, Peer)> =
+            unknown.iter().map(|one| (one.series.raw_key, one.peer)).collect();
         let (series, brought): (Vec<Unknown>, Vec<_>) = unknown
             .into_iter()
             .map(|one| (one.series, (one.samples, one.histograms, one.exemplars, one.starts)))
             .unzip();
+        let jobs: Vec<String> = if standing.limits().is_some() {
+            series.iter().map(|one| one.labels.get(decode::JOB).to_owned()).collect()
+        } else {
+            Vec::new()
+        };
         let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
-        let meanings = known.iter().map(|known| Meaning::Series(known.position));
-        self.remember(standing, raw_keys.into_iter().zip(meanings));
+        if !jobs.is_empty() {
+            let now = now_ms();
+            standing.quotas.prepare(self.storage.catalogue().n_series(), now);
+            let positions = known.iter().map(|known| known.position);
+            standing.quotas.created(positions.zip(jobs.iter().map(String::as_str)), now);
+        }
+        let meanings = keys
+            .into_iter()
+            .zip(&known)
+            .map(|((raw_key, peer), known)| (raw_key, Meaning::Series(known.position, peer)));
+        self.remember(standing, meanings);
         for (known, (samples, histograms, exemplars, starts)) in known.into_iter().zip(brought) {
             let (position, series) = (known.position, known.series);
             content.samples.extend(samples.into_iter().map(|sample| Incoming { known, sample }));

@@ -34,7 +34,7 @@ pub struct Args {
     pub web: WebArgs,
     #[command(flatten)]
     pub lifecycle: LifecycleArgs,
-    /// File with rules about what is taken in: relabelling; read anew on SIGHUP and by /-/reload
+    /// File with rules about what is taken in (relabelling, replicas, limits); read anew on SIGHUP and by /-/reload
     #[arg(id = "receiver_config_file", long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
     /// PostgreSQL to keep everything in: `postgres://user:password@host:5432/database`
@@ -139,10 +139,8 @@ impl Receiver {
     /// Connects, migrates, reads back what a receiver before this one left in the log.
     pub async fn open(config: Config) -> Result<(Self, Closing), storage::OpenError> {
         let metrics = Metrics::new("receiver");
-        let keyring = Keyring::new(
-            db::connect_options(&config.storage.database_url)
-                .map_err(|source| storage::OpenError::Database { source })?,
-        );
+        let desk = db::connect_options(&config.storage.database_url)?;
+        let keyring = Keyring::new(desk.clone());
         let live = Arc::new(Live::default());
         let listener = Arc::clone(&live);
         let about = about(&config);
@@ -158,6 +156,10 @@ impl Receiver {
             .clone();
         let ingest_metrics = metrics.register(IngestMetrics::register);
         let ingest = Ingest::new(storage.clone(), limits, config.rules, ingest_metrics);
+        ingest
+            .agree_on_leaders(db::desk(desk))
+            .await
+            .map_err(|source| storage::OpenError::Leaders { source })?;
         metrics.register(|registry| storage.metrics().register(registry));
         let health = Health::default();
         health.ready();

@@ -85,6 +85,11 @@ pub enum OpenError {
         #[source]
         source: sqlx::Error,
     },
+    #[error("read who leads among replicas")]
+    Leaders {
+        #[source]
+        source: sqlx::Error,
+    },
     #[error("register as a writer")]
     Writer {
         #[source]

@@ -98,11 +98,11 @@ struct Counts {
 impl Counts {
     fn of(written: &Written) -> Self {
         // What rules drop was taken: a sender that is told of less than it sent takes that for a loss.
-        let Written { samples, histograms, exemplars, dropped, .. } = *written;
+        let Written { samples, histograms, exemplars, dropped, standby, .. } = *written;
         Self {
-            samples: samples + dropped.samples,
-            histograms: histograms + dropped.histograms,
-            exemplars: exemplars + dropped.exemplars,
+            samples: samples + dropped.samples + standby.samples,
+            histograms: histograms + dropped.histograms + standby.histograms,
+            exemplars: exemplars + dropped.exemplars + standby.exemplars,
         }
     }
 

@@ -5,8 +5,9 @@
 mod v1;
 mod v2;
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
+use promql::model::Labels;
 use proto::{
     remote_write::{
         WireError,
@@ -19,21 +20,26 @@ use super::{
     Dropped, Limit, Limits, Reason, Refusals, Version, WriteError,
     described::Described,
     exemplar::InvalidExemplar,
-    gate::Standing,
+    gate::{Judged, Standing},
     histogram,
     keys::{Found, Halves, Meaning},
+    quota::{self, Written},
+    replicas::{Peer, Snapshot},
     validate::{self, RawLabels},
 };
 use crate::{
     model::Sample,
     storage::{
-        catalogue::{Description, Index, Known, Position, RawHasher, RawKey, Unknown},
+        catalogue::{Description, Identity, Index, Known, Position, RawHasher, RawKey, Unknown},
         commit::{Content, Incoming, IncomingHistogram},
         exemplar::{Exemplar, IncomingExemplar},
         histogram::HistogramSample,
         start::{IncomingStart, Judgement, Starts},
     },
 };
+
+/// The label by which series are limited.
+pub(super) const JOB: &str = "job";
 
 /// What a request holds.
 #[derive(Debug, Default)]
@@ -48,6 +54,8 @@ pub(super) struct Decoded {
     pub(super) starts_ignored: usize,
     /// What the rules drop.
     pub(super) dropped: Dropped,
+    /// What comes from another replica than the leader.
+    pub(super) standby: Dropped,
     /// What is to be remembered of label bytes that were not, or not lately.
     pub(super) learned: Vec<(RawKey, Meaning)>,
     pub(super) refusals: Refusals,
@@ -57,6 +65,8 @@ pub(super) struct Decoded {
 #[derive(Debug)]
 pub(super) struct UnknownSeries {
     pub(super) series: Unknown,
+    /// Who sends it.
+    pub(super) peer: Peer,
     pub(super) samples: Vec<Sample>,
     pub(super) histograms: Vec<HistogramSample>,
     pub(super) exemplars: Vec<Exemplar>,
@@ -70,6 +80,8 @@ pub(super) struct Context<'a> {
     pub(super) index: &'a Index,
     pub(super) standing: &'a Standing,
     pub(super) keys: &'a Halves,
+    /// What is limited, and what was written lately.
+    pub(super) quota: Option<(&'a quota::Settings, &'a Written)>,
     pub(super) hasher: &'a RawHasher,
     pub(super) starts: &'a Starts,
     pub(super) described: &'a Described,
@@ -124,6 +136,10 @@ pub(super) fn decode_body(
     };
     let mut decoder = Decoder {
         context,
+        // After the keys were locked, or they could know a replica that this does not have yet.
+        leaders: context.standing.replicas.snapshot(),
+        peer: Peer::NOBODY,
+        pending: HashMap::new(),
         n_series: 0,
         n_samples: 0,
         n_exemplars: 0,
@@ -167,6 +183,11 @@ impl From<WriteError> for Stop {
 
 struct Decoder<'a> {
     context: Context<'a>,
+    leaders: Arc<Snapshot>,
+    /// Who sends the series that is being taken.
+    peer: Peer,
+    /// Series that are about to be made, by job.
+    pending: HashMap<String, u64>,
     n_series: usize,
     n_samples: usize,
     n_exemplars: usize,
@@ -185,6 +206,12 @@ struct Series<'s, L> {
 }
 
 impl<L> Series<'_, L> {
+    fn add_to(&self, dropped: &mut Dropped) {
+        dropped.samples += self.samples.len();
+        dropped.histograms += self.histograms.len();
+        dropped.exemplars += self.exemplars.len();
+    }
+
     fn n_elements(&self) -> usize {
         self.samples.len() + self.histograms.len() + self.exemplars.len()
     }
@@ -195,7 +222,7 @@ enum Taken {
     Known(Known),
     /// New, or nothing of it was to be stored.
     New,
-    /// The rules drop it.
+    /// The rules drop it, or another replica than its sender leads.
     Dropped,
     Refused,
 }
@@ -231,27 +258,43 @@ impl Decoder<'_> {
             Limit::Series,
         )?;
         match key.and_then(|key| self.look_up(key)) {
-            Some(Meaning::Series(position)) => {
+            Some(Meaning::Series(position, peer)) => {
+                self.peer = peer;
+                if let Err(reason) = self.admit(position, &series) {
+                    self.refuse_series(reason, &series);
+                    return Ok(Taken::Refused);
+                }
                 let known = self.context.index.known(position);
                 self.known(known, &series, exemplar)?;
                 return Ok(Taken::Known(known));
             }
+            Some(Meaning::Standby(peer)) => {
+                self.peer = peer;
+                if !self.takes_any(&series) {
+                    series.add_to(&mut self.decoded.standby);
+                    return Ok(Taken::Dropped);
+                }
+            }
             Some(Meaning::Dropped) => {
-                self.drop_series(&series);
+                series.add_to(&mut self.decoded.dropped);
                 return Ok(Taken::Dropped);
             }
             None => {}
         }
         let limits = self.context.limits;
         let judged = validate::labels(series.labels, limits)
-            .and_then(|labels| self.context.standing.judge(labels, limits));
+            .and_then(|labels| self.context.standing.judge(labels, limits, self.context.now));
         match judged {
-            Ok(None) => {
+            Ok(Judged::Dropped) => {
                 self.decoded.learned.extend(key.map(|key| (key, Meaning::Dropped)));
-                self.drop_series(&series);
+                series.add_to(&mut self.decoded.dropped);
                 Ok(Taken::Dropped)
             }
-            Ok(Some(labels)) => {
+            Ok(Judged::Kept(peer, labels)) => {
+                self.peer = peer;
+                if !self.leaders.knows(peer) {
+                    self.leaders = self.context.standing.replicas.snapshot();
+                }
                 let raw_key = key.expect("labels that are in order have a key");
                 self.expand(labels.iter().map(|l| l.name.len() + l.value.len()).sum())?;
                 self.unknown(Unknown { raw_key, labels }, &series, exemplar)?;
@@ -277,11 +320,42 @@ impl Decoder<'_> {
         }
     }
 
-    fn drop_series<L>(&mut self, series: &Series<'_, L>) {
-        let dropped = &mut self.decoded.dropped;
-        dropped.samples += series.samples.len();
-        dropped.histograms += series.histograms.len();
-        dropped.exemplars += series.exemplars.len();
+    /// Whether a series that is known may be written.
+    #[inline]
+    fn admit<L>(&self, position: Position, series: &Series<'_, L>) -> Result<(), Reason> {
+        match self.context.quota {
+            Some((limits, written)) if !written.is_counted(position) && self.takes_any(series) => {
+                let labels = self.context.index.labels(position);
+                self.context.standing.quotas.admit(limits, written, position, labels.get(JOB))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a series may be made; one that exists under other label bytes, whether it may be written.
+    fn may_create(&mut self, labels: &Labels) -> Result<(), Reason> {
+        let Some((limits, written)) = self.context.quota else { return Ok(()) };
+        let (quotas, job) = (&self.context.standing.quotas, labels.get(JOB));
+        if let Some(known) = self.context.index.by_identity(Identity::of(labels)) {
+            return quotas.admit(limits, written, known.position, job);
+        }
+        let pending = self.pending.entry(job.to_owned()).or_default();
+        quotas.may_create(limits, job, *pending, self.context.now)?;
+        *pending += 1;
+        Ok(())
+    }
+
+    /// Whether the sender of the present series led at this time.
+    #[inline]
+    fn takes(&self, ts: i64) -> bool {
+        self.leaders.takes(self.peer, ts, self.context.now)
+    }
+
+    /// Whether something of a series may have to be stored. Times of histograms and exemplars are not known yet.
+    fn takes_any<L>(&self, series: &Series<'_, L>) -> bool {
+        let has_others = !series.histograms.is_empty() || !series.exemplars.is_empty();
+        series.samples.iter().any(|raw| self.takes(raw.timestamp))
+            || (has_others && self.leaders.ever_led(self.peer))
     }
 
     #[inline]
@@ -292,6 +366,10 @@ impl Decoder<'_> {
         exemplar: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
     ) -> Result<(), WriteError> {
         for raw in series.samples {
+            if !self.takes(raw.timestamp) {
+                self.decoded.standby.samples += 1;
+                continue;
+            }
             let sample = Sample { ts: raw.timestamp, value: raw.value };
             match validate::time(sample.ts, self.context.now, self.context.limits) {
                 Ok(()) => {
@@ -325,6 +403,10 @@ impl Decoder<'_> {
         let mut samples = Vec::with_capacity(series.samples.len());
         let mut starts = Vec::new();
         for raw in series.samples {
+            if !self.takes(raw.timestamp) {
+                self.decoded.standby.samples += 1;
+                continue;
+            }
             let sample = Sample { ts: raw.timestamp, value: raw.value };
             match validate::time(sample.ts, self.context.now, self.context.limits) {
                 Ok(()) => {
@@ -337,9 +419,19 @@ impl Decoder<'_> {
         let histograms = self.histograms(series)?;
         let exemplars = self.exemplars(series, exemplar);
         // A series is created by its first sample, not by being mentioned.
-        if !samples.is_empty() || !histograms.is_empty() || !exemplars.is_empty() {
-            let unknown = UnknownSeries { series: unknown, samples, histograms, exemplars, starts };
+        let n_elements = samples.len() + histograms.len() + exemplars.len();
+        if n_elements > 0 {
+            if let Err(reason) = self.may_create(&unknown.labels) {
+                let named = || validate::display(series.labels);
+                self.decoded.refusals.add(reason, n_elements, named);
+                return Ok(());
+            }
+            let (series, peer) = (unknown, self.peer);
+            let unknown = UnknownSeries { series, peer, samples, histograms, exemplars, starts };
             self.decoded.unknown.push(unknown);
+        } else if self.peer != Peer::NOBODY {
+            let standby = Meaning::Standby(self.peer);
+            self.decoded.learned.push((unknown.raw_key, standby));
         }
         Ok(())
     }
@@ -384,6 +476,10 @@ impl Decoder<'_> {
                     continue;
                 }
             };
+            if !self.leaders.takes(self.peer, ts, self.context.now) {
+                self.decoded.standby.histograms += 1;
+                continue;
+            }
             if let Err(reason) = validate::time(ts, self.context.now, self.context.limits) {
                 refusals.add(reason, 1, || format!("{} at {ts}", named()));
                 continue;
@@ -416,6 +512,10 @@ impl Decoder<'_> {
             match decode(message) {
                 Ok(exemplar) => {
                     let ts = exemplar.ts;
+                    if !self.leaders.takes(self.peer, ts, self.context.now) {
+                        self.decoded.standby.exemplars += 1;
+                        continue;
+                    }
                     match validate::time(ts, self.context.now, self.context.limits) {
                         Ok(()) => exemplars.push(exemplar),
                         Err(reason) => {

@@ -7,11 +7,14 @@
 use std::sync::{Arc, RwLock};
 
 use promql::model::{LabelError, Labels};
+use sqlx::PgPool;
 
 use super::{
     Limits, Reason,
     keys::Keys,
+    quota::{self, Quotas},
     relabel::{self, Outcome},
+    replicas::{Peer, Replicas},
 };
 use crate::config::Rules;
 
@@ -24,38 +27,79 @@ pub(super) struct Gate(Arc<RwLock<Arc<Standing>>>);
 pub(super) struct Standing {
     rules: Rules,
     pub(super) keys: Keys,
+    /// The same under all rules.
+    pub(super) replicas: Replicas,
+    /// The same under all rules.
+    pub(super) quotas: Quotas,
+}
+
+/// What is made of a series that is not known.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// Who sends it, and its labels as they are stored.
+    Kept(Peer, Labels),
+    /// It is not wanted.
+    Dropped,
 }
 
 impl Gate {
     pub(super) fn new(rules: Rules) -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(Standing::new(rules)))))
+        let standing = Standing::new(rules, Replicas::default(), Quotas::default());
+        Self(Arc::new(RwLock::new(Arc::new(standing))))
     }
 
     pub(super) fn standing(&self) -> Arc<Standing> {
         Arc::clone(&self.0.read().expect("no holder panics"))
     }
 
+    /// Reads who leads among replicas, and goes on agreeing with other receivers about it while this is in use.
+    pub(super) async fn agree(&self, db: PgPool) -> Result<(), sqlx::Error> {
+        let replicas = self.standing().replicas.clone();
+        replicas.load(&db).await?;
+        let gate = Arc::downgrade(&self.0);
+        tokio::spawn(replicas.agree(db, move || {
+            let standing = Arc::clone(&gate.upgrade()?.read().expect("no holder panics"));
+            Some(standing.rules.replicas.as_ref().map(|settings| settings.timeout.0))
+        }));
+        Ok(())
+    }
+
     /// Puts other rules in force, for requests that come from now on.
     pub(super) fn replace(&self, rules: Rules) {
-        let standing = Arc::new(Standing::new(rules));
-        *self.0.write().expect("no holder panics") = standing;
+        let mut standing = self.0.write().expect("no holder panics");
+        *standing =
+            Arc::new(Standing::new(rules, standing.replicas.clone(), standing.quotas.clone()));
     }
 }
 
 impl Standing {
-    pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, keys: Keys::default() }
+    pub(super) fn new(rules: Rules, replicas: Replicas, quotas: Quotas) -> Self {
+        Self { rules, keys: Keys::default(), replicas, quotas }
     }
 
-    /// What the rules make of a series that is not known: `None` if it is not wanted.
-    pub(super) fn judge(&self, labels: Labels, limits: &Limits) -> Result<Option<Labels>, Reason> {
+    /// How many series jobs may have, if that is limited.
+    pub(super) fn limits(&self) -> Option<&quota::Settings> {
+        self.rules.limits.as_ref()
+    }
+
+    /// What the rules make of a series that is not known. Replicas are told apart by the labels that were sent.
+    pub(super) fn judge(
+        &self,
+        labels: Labels,
+        limits: &Limits,
+        now: i64,
+    ) -> Result<Judged, Reason> {
+        let (peer, labels) = match &self.rules.replicas {
+            Some(settings) => self.replicas.split(settings, labels, now)?,
+            None => (Peer::NOBODY, labels),
+        };
         let rules = &self.rules.write_relabel_configs;
         if rules.is_empty() {
-            return Ok(Some(labels));
+            return Ok(Judged::Kept(peer, labels));
         }
         match relabel::apply(rules, &labels)? {
-            Outcome::Dropped => Ok(None),
-            Outcome::Kept(pairs) => checked(pairs, limits).map(Some),
+            Outcome::Dropped => Ok(Judged::Dropped),
+            Outcome::Kept(pairs) => Ok(Judged::Kept(peer, checked(pairs, limits)?)),
         }
     }
 }

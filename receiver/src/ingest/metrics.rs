@@ -32,6 +32,17 @@ enum Outcome {
     PushedBack,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByCause {
+    cause: Cause,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+enum Cause {
+    Relabelling,
+    Replica,
+}
+
 impl EncodeLabelValue for Reason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         self.as_str().encode(encoder)
@@ -46,7 +57,7 @@ pub struct IngestMetrics {
     starts_ignored: Counter,
     refused: Family<ByReason, Counter>,
     requests: Family<ByOutcome, Counter>,
-    dropped: Counter,
+    dropped: Family<ByCause, Counter>,
     keys_forgotten: Counter,
     limits: Family<ByLimit, Counter>,
 }
@@ -81,7 +92,7 @@ impl IngestMetrics {
         );
         registry.register(
             "receiver_samples_dropped",
-            "Samples that write_relabel_configs drop",
+            "Samples that are not wanted: dropped by write_relabel_configs, or of another replica than the leader",
             metrics.dropped.clone(),
         );
         registry.register(
@@ -113,7 +124,12 @@ impl IngestMetrics {
     pub(super) fn written(&self, written: &Written) {
         self.samples.inc_by((written.samples + written.histograms) as u64);
         self.exemplars.inc_by(written.exemplars as u64);
-        self.dropped.inc_by((written.dropped.samples + written.dropped.histograms) as u64);
+        for (cause, dropped) in
+            [(Cause::Relabelling, written.dropped), (Cause::Replica, written.standby)]
+        {
+            let n_samples = dropped.samples + dropped.histograms;
+            self.dropped.get_or_create(&ByCause { cause }).inc_by(n_samples as u64);
+        }
         let outcome =
             if written.refusals.is_empty() { Outcome::Stored } else { Outcome::PartlyRefused };
         self.requests.get_or_create(&ByOutcome { outcome }).inc();

@@ -19,10 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{
-    PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
+use sqlx::{PgPool, postgres::PgConnectOptions};
 use subtle::ConstantTimeEq as _;
 use tracing::{debug, warn};
 
@@ -128,11 +125,7 @@ impl Keyring {
     /// Connects when the first token is judged, with a connection of its own: those of the pool may all be busy with
     /// queries, and whoever is waiting for a token to be revoked should not wait for them.
     pub fn new(options: PgConnectOptions) -> Self {
-        let db = PgPoolOptions::new()
-            .max_connections(1)
-            .acquire_timeout(READ_TIMEOUT)
-            .idle_timeout(Duration::from_secs(60))
-            .connect_lazy_with(options);
+        let db = crate::db::desk(options);
         Self(Arc::new(Inner {
             db,
             reading: RwLock::default(),
