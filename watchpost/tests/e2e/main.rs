@@ -15,4 +15,5 @@ mod console;
 mod live;
 mod relabel;
 mod remote_write;
+mod senders;
 mod storage;

@@ -12,7 +12,7 @@ use sqlx::PgPool;
 use crate::harness::{
     find_tool, flow_time, free_port,
     process::{Process, watchpost},
-    prometheus::Prometheus,
+    prometheus::{Prometheus, Sending},
     stored::Samples,
 };
 
@@ -66,7 +66,8 @@ impl Setup {
             ("absent", "127.0.0.1:9".to_owned()),
         ];
         let url = format!("http://{receiver_address}/api/v1/write");
-        let prometheus = Prometheus::start(&program, folder.path(), &targets, &url).await;
+        let sending = Sending { url, ..Sending::default() };
+        let prometheus = Prometheus::start(&program, folder.path(), &targets, sending).await;
         Some(Self { folder, postgres, receiver, receiver_port, exporter, blackbox, prometheus })
     }
 

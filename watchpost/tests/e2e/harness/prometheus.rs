@@ -18,44 +18,56 @@ use super::{free_port, http, process::Process, stored::Samples, until};
 /// Answers of remote read are far smaller.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
+/// Where it writes to, and how.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sending<'a> {
+    pub(crate) url: String,
+    pub(crate) flags: &'a [&'a str],
+    /// Further lines of the entry under `remote_write`.
+    pub(crate) settings: &'a str,
+}
+
 pub(crate) struct Prometheus {
     process: Process,
     config: PathBuf,
     jobs: Vec<String>,
-    remote_write_url: String,
+    /// The beginning of its configuration: everything but the targets.
+    head: String,
     url: String,
     http: Client,
 }
 
 impl Prometheus {
     /// Starts it with `targets` (job and `host:port`) and itself, whose summaries hold NaNs, each scraped every second,
-    /// writing to `remote_write_url`.
+    /// writing to where `sending` says.
     pub(crate) async fn start(
         program: &Path,
         folder: &Path,
         targets: &[(&str, String)],
-        remote_write_url: &str,
+        sending: Sending<'_>,
     ) -> Self {
+        let head = head(&sending);
         let config = folder.join("prometheus.yml");
         let port = free_port();
         let itself = format!("127.0.0.1:{port}");
         let mut jobs: Vec<_> =
             targets.iter().map(|(job, address)| (*job, Some(&**address))).collect();
         jobs.push(("prometheus", Some(&itself)));
-        fs::write(&config, render(&jobs, remote_write_url)).unwrap();
+        fs::write(&config, render(&head, &jobs)).unwrap();
         let mut command = Command::new(program);
         command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", folder.join("prometheus").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .arg("--web.enable-lifecycle")
+            .args(sending.flags)
             .current_dir(folder);
         let process = Process::start("prometheus", folder, command);
         let prometheus = Self {
             process,
             config,
             jobs: jobs.iter().map(|(job, _)| (*job).to_owned()).collect(),
-            remote_write_url: remote_write_url.to_owned(),
+            head,
             url: format!("http://127.0.0.1:{port}"),
             http: http(),
         };
@@ -71,7 +83,7 @@ impl Prometheus {
     pub(crate) async fn settle(&self) {
         // The jobs stay without their targets: only so does Prometheus mark the ends of the series.
         let jobs: Vec<_> = self.jobs.iter().map(|job| (job.as_str(), None)).collect();
-        fs::write(&self.config, render(&jobs, &self.remote_write_url)).unwrap();
+        fs::write(&self.config, render(&self.head, &jobs)).unwrap();
         let answer = self.http.post(format!("{}/-/reload", self.url)).send().await.unwrap();
         assert!(answer.status().is_success(), "{}", self.process.log());
         // The end of a target's series is written two scrapes after it was taken away: quiet has to last longer.
@@ -93,12 +105,7 @@ impl Prometheus {
     /// The sum of all samples of one of its own metrics, as of now.
     pub(crate) async fn own(&self, metric: &str) -> f64 {
         let answer = self.http.get(format!("{}/metrics", self.url)).send().await.unwrap();
-        let text = answer.text().await.unwrap();
-        text.lines()
-            .filter(|line| line.starts_with(metric))
-            .filter(|line| matches!(line.as_bytes().get(metric.len()), Some(b' ' | b'{')))
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum()
+        sum(&answer.text().await.unwrap(), metric)
     }
 
     /// Everything it has, read through remote read, which unlike queries loses neither staleness markers nor bits.
@@ -148,6 +155,15 @@ impl Prometheus {
     }
 }
 
+/// The sum of all samples of one metric on a page of metrics.
+pub(crate) fn sum(page: &str, metric: &str) -> f64 {
+    page.lines()
+        .filter(|line| line.starts_with(metric))
+        .filter(|line| matches!(line.as_bytes().get(metric.len()), Some(b' ' | b'{')))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
+}
+
 fn percent_encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte.is_ascii_alphanumeric() {
@@ -157,11 +173,16 @@ fn percent_encode(text: &str) -> String {
         .collect()
 }
 
+fn head(sending: &Sending<'_>) -> String {
+    let Sending { url, settings, .. } = sending;
+    format!(
+        "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nremote_write:\n  - url: {url}\n    remote_timeout: 5s\n{settings}    queue_config:\n      min_backoff: 30ms\n      max_backoff: 500ms\nscrape_configs:\n"
+    )
+}
+
 /// A configuration with these jobs; one without an address has no target.
-fn render(targets: &[(&str, Option<&str>)], remote_write_url: &str) -> String {
-    let mut text = format!(
-        "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nremote_write:\n  - url: {remote_write_url}\n    remote_timeout: 5s\n    queue_config:\n      min_backoff: 30ms\n      max_backoff: 500ms\nscrape_configs:\n"
-    );
+fn render(head: &str, targets: &[(&str, Option<&str>)]) -> String {
+    let mut text = head.to_owned();
     for (job, address) in targets {
         let address = address.as_ref().map_or(String::new(), |address| format!("'{address}'"));
         text.push_str(&format!(
