@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 and 2.0 ([`write`]) |
 //! | `GET`, `POST /api/v1/query`, `/query_range`, `/series`, `/labels`, … | Prometheus' query API ([`query`]) |
+//! | `POST /api/v1/read` | remote read ([`remote_read`]) |
 //! | `POST`, `PUT /api/v1/admin/tsdb/delete_series` | deletion by selector ([`admin`]) |
 //! | `GET`, `POST /api/v1/admin/tokens`, `DELETE /api/v1/admin/tokens/{id}` | bearer tokens ([`tokens`]) |
 //! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |
@@ -19,6 +20,7 @@ pub mod console;
 mod error;
 pub mod live;
 pub(crate) mod query;
+pub(crate) mod remote_read;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;
