@@ -12,9 +12,9 @@
 //! look; what differs stands in `receiver/docs/query-api.md`. Numbers of JSON are written by [`encode`], because nothing
 //! else writes them as Prometheus does.
 
-mod answer;
+pub(super) mod answer;
 mod csv;
-mod encode;
+pub(super) mod encode;
 mod evaluate;
 mod parameters;
 mod series;
