@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `POST /api/v1/write`, `/api/v1/push` | remote write 1.0 and 2.0 ([`write`]) |
 //! | `GET`, `POST /api/v1/query`, `/query_range`, `/series`, `/labels`, … | Prometheus' query API ([`query`]) |
+//! | `GET /api/v1/metadata` | type, unit and help of metrics ([`metadata`]) |
+//! | `POST /api/v1/read` | remote read ([`remote_read`]) |
 //! | `POST`, `PUT /api/v1/admin/tsdb/delete_series` | deletion by selector ([`admin`]) |
 //! | `GET`, `POST /api/v1/admin/tokens`, `DELETE /api/v1/admin/tokens/{id}` | bearer tokens ([`tokens`]) |
 //! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |
@@ -18,7 +20,9 @@ pub mod auth;
 pub mod console;
 mod error;
 pub mod live;
+pub(crate) mod metadata;
 pub(crate) mod query;
+pub(crate) mod remote_read;
 pub mod status;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -232,6 +232,8 @@ impl Receiver {
         let app = http::App::new(self.ingest.clone());
         let routes = http::router(app)
             .merge(http::query::router(self.queries.clone(), self.about.clone()))
+            .merge(http::metadata::router(self.storage.reader().clone()))
+            .merge(http::remote_read::router(self.queries.clone()))
             .merge(http::status::router(self.storage.reader().clone()))
             .merge(http::admin::router(self.storage.clone(), self.admin_api))
             .merge(http::tokens::router(

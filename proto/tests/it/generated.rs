@@ -8,19 +8,23 @@ use std::{env, fs, path::Path};
 fn committed_code_is_what_the_proto_files_say() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().unwrap();
-    for name in ["remote_write_v1", "remote_write_v2"] {
+    for name in ["remote_read", "remote_write_v1", "remote_write_v2"] {
         let descriptors =
             protox::compile([root.join(format!("proto/{name}.proto"))], [root.join("proto")])
                 .unwrap();
-        prost_build::Config::new()
-            .out_dir(out.path())
-            .default_package_filename(name)
-            .compile_fds(descriptors)
-            .unwrap();
+        let mut config = prost_build::Config::new();
+        if name == "remote_read" {
+            // What it imports is where it always was.
+            config.extern_path(".prometheus.Label", "crate::remote_write::v1::Label");
+            config.extern_path(".prometheus.TimeSeries", "crate::remote_write::v1::TimeSeries");
+        }
+        config.out_dir(out.path()).default_package_filename(name).compile_fds(descriptors).unwrap();
     }
-    for (package, committed) in
-        [("prometheus", "remote_write_v1"), ("io.prometheus.write.v2", "remote_write_v2")]
-    {
+    for (package, committed) in [
+        ("prometheus.read", "remote_read"),
+        ("prometheus", "remote_write_v1"),
+        ("io.prometheus.write.v2", "remote_write_v2"),
+    ] {
         let fresh = fs::read_to_string(out.path().join(format!("{package}.rs"))).unwrap();
         let path = root.join(format!("src/generated/{committed}.rs"));
         if env::var_os("UPDATE_GENERATED").is_some() {

@@ -61,6 +61,8 @@ pub(crate) const NEEDS: &[(&str, Need)] = &[
     ("/api/v1/status/tsdb", Need::Token(Scope::Read)),
     ("/api/v1/status/flags", Need::Token(Scope::Read)),
     ("/api/v1/status/config", Need::Token(Scope::Read)),
+    ("/api/v1/metadata", Need::Token(Scope::Read)),
+    ("/api/v1/read", Need::Token(Scope::Read)),
     ("/api/v1/live", Need::Token(Scope::Read)),
     ("/api/v1/live/snapshot", Need::Token(Scope::Read)),
     ("/metrics", Need::Token(Scope::Read)),

@@ -12,9 +12,9 @@
 //! look; what differs stands in `receiver/docs/query-api.md`. Numbers of JSON are written by [`encode`], because nothing
 //! else writes them as Prometheus does.
 
-mod answer;
+pub(super) mod answer;
 mod csv;
-mod encode;
+pub(super) mod encode;
 mod evaluate;
 mod parameters;
 mod series;
@@ -43,30 +43,28 @@ struct Api {
 /// All routes of the query API.
 pub(crate) fn router(queries: Queries, about: About) -> Router {
     let no_content = || options(async || StatusCode::NO_CONTENT);
-    let routes = Router::new()
-        .route("/query", get(evaluate::query).post(evaluate::query).merge(no_content()))
+    Router::new()
+        .route("/api/v1/query", get(evaluate::query).post(evaluate::query).merge(no_content()))
         .route(
-            "/query_range",
+            "/api/v1/query_range",
             get(evaluate::query_range).post(evaluate::query_range).merge(no_content()),
         )
-        .route("/format_query", get(tree::format_query).post(tree::format_query))
-        .route("/parse_query", get(tree::parse_query).post(tree::parse_query))
-        .route("/series", get(series::series).post(series::series).merge(no_content()))
-        .route("/labels", get(series::labels).post(series::labels).merge(no_content()))
-        .route("/label/{name}/values", get(series::label_values).merge(no_content()))
+        .route("/api/v1/format_query", get(tree::format_query).post(tree::format_query))
+        .route("/api/v1/parse_query", get(tree::parse_query).post(tree::parse_query))
+        .route("/api/v1/series", get(series::series).post(series::series).merge(no_content()))
+        .route("/api/v1/labels", get(series::labels).post(series::labels).merge(no_content()))
+        .route("/api/v1/label/{name}/values", get(series::label_values).merge(no_content()))
         .route(
-            "/query_exemplars",
+            "/api/v1/query_exemplars",
             get(evaluate::query_exemplars).post(evaluate::query_exemplars).merge(no_content()),
         )
-        .route("/rules", get(status::rules))
-        .route("/alerts", get(status::alerts))
-        .route("/status/buildinfo", get(status::build_info))
-        .route("/status/runtimeinfo", get(status::runtime_info))
-        .route("/status/tsdb", get(status::tsdb))
-        .route("/status/flags", get(status::flags))
-        .route("/status/config", get(status::config));
-    Router::new()
-        .nest("/api/v1", routes)
+        .route("/api/v1/rules", get(status::rules))
+        .route("/api/v1/alerts", get(status::alerts))
+        .route("/api/v1/status/buildinfo", get(status::build_info))
+        .route("/api/v1/status/runtimeinfo", get(status::runtime_info))
+        .route("/api/v1/status/tsdb", get(status::tsdb))
+        .route("/api/v1/status/flags", get(status::flags))
+        .route("/api/v1/status/config", get(status::config))
         .layer(CompressionLayer::new())
         .with_state(Api { queries, about: Arc::new(about) })
 }

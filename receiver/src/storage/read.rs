@@ -411,7 +411,7 @@ impl Decoder {
                 next = rows.blocking_recv();
             }
             let found = self.finish(*pack, of_pack)?;
-            n_samples += found.iter().map(SeriesSamples::len).sum::<usize>();
+            n_samples += found.iter().map(weight).sum::<usize>();
             if n_samples > self.samples_max {
                 return Err(ReadError::TooManySamples);
             }
@@ -488,6 +488,12 @@ impl Decoder {
         }
         Ok(found)
     }
+}
+
+/// How many samples take as much memory: a histogram counts for several.
+fn weight(series: &SeriesSamples) -> usize {
+    let of_histograms = series.histograms.iter().map(|sample| sample.histogram.weight());
+    series.samples.len() + of_histograms.sum::<usize>()
 }
 
 /// What is known of one pack so far.

@@ -7,6 +7,10 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use proto::{
+    remote_write::{Message, v1},
+    snappy,
+};
 use receiver::{Config, db::testing, query};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -124,6 +128,29 @@ async fn lines_of_csv() {
         "time,value,__name__,instance,job\r\n{before},198,requests_total,a,x\r\n{last},199,requests_total,a,x\r\n"
     );
     assert_eq!((status, text), (StatusCode::OK, expected));
+}
+
+#[tokio::test]
+async fn metrics_are_described() {
+    let test = TestReceiver::open().await;
+    let request = v1::WriteRequest {
+        metadata: vec![v1::MetricMetadata {
+            r#type: v1::metric_metadata::MetricType::Counter.into(),
+            metric_family_name: "requests_total".to_owned(),
+            help: "Requests & more".to_owned(),
+            unit: "requests".to_owned(),
+        }],
+        ..v1::WriteRequest::default()
+    };
+    assert_eq!(test.post(snappy::compress(&request.encode_to_vec())).await.0, 204);
+    let get = |uri: &'static str| test.send(Request::get(uri).body(Body::empty()).unwrap());
+    let all = r#"{"status":"success","data":{"requests_total":[{"type":"counter","unit":"requests","help":"Requests \u0026 more"}]}}"#;
+    for uri in ["/api/v1/metadata", "/api/v1/metadata?metric=requests_total&limit=7"] {
+        assert_eq!(get(uri).await, (StatusCode::OK, all.to_owned()));
+    }
+    let nothing = (StatusCode::OK, r#"{"status":"success","data":{}}"#.to_owned());
+    assert_eq!(get("/api/v1/metadata?metric=other").await, nothing);
+    assert_eq!(get("/api/v1/metadata?limit=x").await.0, StatusCode::BAD_REQUEST);
 }
 
 /// An answer larger than one piece comes whole.

@@ -141,6 +141,11 @@ const SAME_BYTES: &[&str] = &[
     "label/job/values match[]={a=\"\"}",
     "label/job/values start=1 end=2",
     "label/job/values start=END end=x",
+    // What metrics are: Prometheus forgets what it is told by remote write, so only errors and nothing are compared.
+    "metadata limit=0",
+    "metadata limit=x",
+    "metadata limit_per_metric=x",
+    "metadata metric=no_such_metric",
     // The query itself.
     "format_query",
     "format_query query=sum(",

@@ -1,7 +1,8 @@
 //! Samples as three instances of a small shop would give: counters with resets, gauges, histograms, gaps, odd values.
 
 use proto::remote_write::v1::{
-    BucketSpan, Histogram, Label, Sample, TimeSeries, WriteRequest, histogram,
+    BucketSpan, Histogram, Label, MetricMetadata, Sample, TimeSeries, WriteRequest, histogram,
+    metric_metadata::MetricType,
 };
 
 /// Between two scrapes.
@@ -51,6 +52,16 @@ pub(crate) fn requests(end: i64) -> Vec<WriteRequest> {
         }
         requests.push(request);
     }
+    let describe = |name: &str, kind: MetricType, help: &str| MetricMetadata {
+        metric_family_name: name.to_owned(),
+        r#type: kind.into(),
+        help: help.to_owned(),
+        unit: String::new(),
+    };
+    requests[0].metadata = vec![
+        describe("shop_cpus", MetricType::Gauge, "Processors <of the shop> & others"),
+        describe("shop_request_seconds", MetricType::Histogram, "How long requests took"),
+    ];
     requests
 }
 

@@ -16,7 +16,7 @@ const ANNOTATIONS_MAX: usize = 10;
 
 /// What is not only the data.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(in crate::http) struct Notes {
     pub(super) warnings: Vec<String>,
     pub(super) infos: Vec<String>,
 }
@@ -53,7 +53,7 @@ impl Notes {
 pub(super) const HEAD: &str = "{\"status\":\"success\",\"data\":";
 
 /// A successful answer; `data` is JSON.
-pub(super) fn success(data: &str, notes: &Notes) -> Response {
+pub(in crate::http) fn success(data: &str, notes: &Notes) -> Response {
     json(StatusCode::OK, Body::from(format!("{HEAD}{data}{}", notes.tail())))
 }
 
@@ -91,7 +91,7 @@ pub(super) fn json(status: StatusCode, body: Body) -> Response {
 
 /// Why there is no answer, in the words of Prometheus.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(in crate::http) struct ApiError {
     status: StatusCode,
     kind: &'static str,
     message: String,
@@ -101,7 +101,7 @@ pub(super) struct ApiError {
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl ApiError {
-    pub(super) fn bad_data(message: impl Into<String>) -> Self {
+    pub(in crate::http) fn bad_data(message: impl Into<String>) -> Self {
         Self { status: StatusCode::BAD_REQUEST, kind: "bad_data", message: message.into() }
     }
 

@@ -12,7 +12,7 @@ use promql::{
 };
 
 /// Appends a string in quotes, with what HTML understands escaped.
-pub(super) fn escaped(string: &str, out: &mut String) {
+pub(in crate::http) fn escaped(string: &str, out: &mut String) {
     quoted(string, true, out);
 }
 
