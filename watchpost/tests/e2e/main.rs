@@ -13,6 +13,7 @@ mod harness;
 mod all_in_one;
 mod console;
 mod live;
+mod names;
 mod relabel;
 mod remote_write;
 mod storage;
