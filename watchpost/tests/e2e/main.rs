@@ -10,6 +10,7 @@
 
 mod harness;
 
+mod alertmanager;
 mod all_in_one;
 mod console;
 mod live;
