@@ -115,3 +115,34 @@ fn dashboards_work_in_any_grafana() {
         }
     }
 }
+
+#[test]
+fn grafana_is_provisioned_with_what_the_dashboards_expect() {
+    for folder in ["datasources", "dashboards"] {
+        for path in files(&format!("deploy/grafana/provisioning/{folder}"), ".yaml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let parsed: Value = serde_saphyr::from_str(&text)
+                .unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+            assert_eq!(parsed["apiVersion"], 1, "{}", path.display());
+            // The variable `datasource` of the dashboards offers this type.
+            let types = parsed["datasources"].as_array().into_iter().flatten();
+            assert!(types.map(|source| &source["type"]).all(|kind| kind == "prometheus"));
+        }
+    }
+}
+
+#[test]
+fn units_are_hardened() {
+    let units = files("deploy/systemd", ".service");
+    assert_eq!(units.len(), 4, "one for each program and one for all");
+    for path in units {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(text.contains(&format!("\nExecStart=/usr/bin/{name}")), "{name}: ExecStart");
+        for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "Restart=on-failure"] {
+            assert!(text.contains(&format!("\n{line}\n")), "{name}: {line}");
+        }
+        // A private PostgreSQL is stopped by Watchpost, in order, and not by systemd at the same time.
+        assert_eq!(text.contains("\nKillMode=mixed\n"), name == "watchpost", "{name}: KillMode");
+    }
+}
