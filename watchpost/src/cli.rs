@@ -8,6 +8,7 @@ use service::{LogArgs, Threads};
 use crate::{
     check::{self, Check},
     health,
+    render::{self, Render},
     storage::{self, Storage},
     suite,
 };
@@ -43,6 +44,9 @@ enum Command {
     /// Check files; exit code 1 if one is wrong
     #[command(subcommand)]
     Check(Check),
+    /// Write files for other programs from a few flags
+    #[command(subcommand)]
+    Render(Render),
     /// Ask a running Watchpost whether it is healthy; exit code 0 or 1
     Health(health::Args),
 }
@@ -77,6 +81,7 @@ impl Cli {
             Some(Command::Token(token)) => receiver::token::command::run(&token),
             Some(Command::Storage(storage)) => storage::run(&storage),
             Some(Command::Check(check)) => check::run(&check),
+            Some(Command::Render(render)) => render::run(&render),
             Some(Command::Health(args)) => health::run(&args),
         }
     }

@@ -6,12 +6,13 @@
 //! - [`feed`]: without a Prometheus, it scrapes in this process what a Prometheus would scrape over the network.
 //! - [`database`]: a private PostgreSQL that is kept alive, or the server that the user names.
 //! - [`cli`]: the command line; [`check`]: whether files are good; [`health`]: what a container's health check asks;
-//!   [`storage`]: looking after what is stored.
+//!   [`render`]: files for other programs; [`storage`]: looking after what is stored.
 
 pub mod check;
 pub mod cli;
 pub mod database;
 pub mod feed;
 pub mod health;
+pub mod render;
 pub mod storage;
 pub mod suite;

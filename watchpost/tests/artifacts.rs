@@ -1,7 +1,9 @@
 //! What Prometheus and Grafana load from this repository, checked as they would: rules and their tests and the example
-//! configuration by promtool, dashboards by the rules that keep them working in any Grafana.
+//! configuration by promtool, dashboards by the rules that keep them working in any Grafana. What alerts owe to people is in
+//! `alerts.rs`, whether metrics exist in `e2e/names.rs`.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -49,23 +51,13 @@ fn rules_are_valid_and_fire_when_they_should() {
 }
 
 #[test]
-fn every_alert_says_what_it_means() {
-    for path in files("rules", ".yaml") {
-        let text = fs::read_to_string(&path).unwrap();
-        let alerts = text.matches("- alert:").count();
-        for key in ["severity:", "summary:", "description:", "for:"] {
-            assert_eq!(text.matches(key).count(), alerts, "{key} in {}", path.display());
-        }
-    }
-}
-
-#[test]
 fn the_example_configuration_is_valid() {
     promtool(&["check", "config"], &files("deploy/prometheus", "prometheus.yml"));
 }
 
 #[test]
 fn dashboards_work_in_any_grafana() {
+    let mut uids = BTreeSet::new();
     for path in files("dashboards", ".json") {
         let text = fs::read_to_string(&path).unwrap();
         let board: Value = serde_json::from_str(&text).unwrap();
@@ -79,6 +71,8 @@ fn dashboards_work_in_any_grafana() {
             board["uid"].as_str().is_some_and(|uid| !uid.is_empty() && uid.len() <= 40),
             "{name}: uid"
         );
+        assert!(uids.insert(board["uid"].to_string()), "{name}: another dashboard has this uid");
+        let mut ids = BTreeSet::new();
         assert_eq!(board["editable"], Value::Bool(false), "{name}: editable");
         let variables: Vec<&str> = board["templating"]["list"]
             .as_array()
@@ -91,6 +85,7 @@ fn dashboards_work_in_any_grafana() {
         }
         for panel in board["panels"].as_array().unwrap() {
             let title = panel["title"].as_str().unwrap_or_default();
+            assert!(ids.insert(panel["id"].as_u64()), "{name}: id of {title}");
             for key in ["title", "description"] {
                 assert!(
                     panel[key].as_str().is_some_and(|text| !text.is_empty()),
@@ -118,5 +113,36 @@ fn dashboards_work_in_any_grafana() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn grafana_is_provisioned_with_what_the_dashboards_expect() {
+    for folder in ["datasources", "dashboards"] {
+        for path in files(&format!("deploy/grafana/provisioning/{folder}"), ".yaml") {
+            let text = fs::read_to_string(&path).unwrap();
+            let parsed: Value = serde_saphyr::from_str(&text)
+                .unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+            assert_eq!(parsed["apiVersion"], 1, "{}", path.display());
+            // The variable `datasource` of the dashboards offers this type.
+            let types = parsed["datasources"].as_array().into_iter().flatten();
+            assert!(types.map(|source| &source["type"]).all(|kind| kind == "prometheus"));
+        }
+    }
+}
+
+#[test]
+fn units_are_hardened() {
+    let units = files("deploy/systemd", ".service");
+    assert_eq!(units.len(), 4, "one for each program and one for all");
+    for path in units {
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(text.contains(&format!("\nExecStart=/usr/bin/{name}")), "{name}: ExecStart");
+        for line in ["NoNewPrivileges=yes", "ProtectSystem=strict", "Restart=on-failure"] {
+            assert!(text.contains(&format!("\n{line}\n")), "{name}: {line}");
+        }
+        // A private PostgreSQL is stopped by Watchpost, in order, and not by systemd at the same time.
+        assert_eq!(text.contains("\nKillMode=mixed\n"), name == "watchpost", "{name}: KillMode");
     }
 }

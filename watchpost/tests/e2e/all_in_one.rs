@@ -26,7 +26,8 @@ pub(crate) struct Running {
     pub(crate) process: Process,
     /// The address of the page, with its slash.
     pub(crate) console: String,
-    exporter: String,
+    pub(crate) exporter: String,
+    pub(crate) blackbox: String,
     database_url: String,
 }
 
@@ -35,8 +36,9 @@ pub(crate) async fn start(folder: &Path) -> Running {
     process.says("Stop it with Ctrl-C").await;
     let console = process.says("console ").await;
     let exporter = process.says("exporter ").await;
+    let blackbox = process.says("blackbox ").await;
     let database_url = process.says("psql '").await.trim_end_matches('\'').to_owned();
-    Running { process, console, exporter, database_url }
+    Running { process, console, exporter, blackbox, database_url }
 }
 
 /// Starts what has to be refused; gives the one line that says why.

@@ -10,9 +10,11 @@
 
 mod harness;
 
+mod alertmanager;
 mod all_in_one;
 mod console;
 mod live;
+mod names;
 mod relabel;
 mod remote_write;
 mod senders;
