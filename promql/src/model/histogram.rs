@@ -212,7 +212,7 @@ impl Histogram {
 
     /// All populated buckets, from the lowest to the highest.
     pub fn buckets(&self) -> impl DoubleEndedIterator<Item = Bucket> + '_ {
-        let zero = (self.zero_count > 0.0).then(|| self.zero_bucket());
+        let zero = (self.zero_count != 0.0).then(|| self.zero_bucket());
         self.negative_buckets().rev().chain(zero).chain(self.positive_buckets())
     }
 }

@@ -78,7 +78,12 @@ pub(super) fn histogram(histogram: &Histogram, out: &mut String) {
     out.push_str(",\"sum\":");
     float(histogram.sum, out);
     let mut separator = ",\"buckets\":[";
-    for bucket in histogram.buckets().filter(|bucket| bucket.count != 0.0) {
+    // Prometheus shows the zero bucket only with observations, others also when negative.
+    let is_shown = |bucket: &Bucket| {
+        let is_zero_bucket = !histogram.is_custom() && bucket.lower == -bucket.upper;
+        bucket.count > 0.0 || (bucket.count != 0.0 && !is_zero_bucket)
+    };
+    for bucket in histogram.buckets().filter(is_shown) {
         let _ = write!(out, "{separator}[{},", boundaries(histogram, &bucket));
         float(bucket.lower, out);
         out.push(',');
