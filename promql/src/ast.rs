@@ -387,6 +387,29 @@ pub struct Call {
 }
 
 impl Expr {
+    /// All selectors of samples in it, those of ranges and subqueries included.
+    pub fn selectors(&self) -> Vec<&VectorSelector> {
+        let mut found = Vec::new();
+        let mut rest = vec![self];
+        while let Some(expr) = rest.pop() {
+            match expr {
+                Self::Number(_) | Self::String(_) => {}
+                Self::Selector(selector) => found.push(&**selector),
+                Self::Range(range) => found.push(&range.selector),
+                Self::Subquery(subquery) => rest.push(&subquery.expr),
+                Self::Unary(unary) => rest.push(&unary.expr),
+                Self::Binary(binary) => rest.extend([&binary.right, &binary.left]),
+                Self::Aggregate(aggregate) => {
+                    rest.extend(aggregate.parameter.as_ref());
+                    rest.push(&aggregate.expr);
+                }
+                Self::Call(call) => rest.extend(call.args.iter().rev()),
+                Self::Paren(paren) => rest.push(&paren.expr),
+            }
+        }
+        found
+    }
+
     pub fn span(&self) -> Span {
         match self {
             Self::Number(node) => node.span,

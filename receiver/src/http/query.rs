@@ -5,7 +5,8 @@
 //! | `GET`, `POST /query`, `/query_range` | a query at one time, or over a range ([`evaluate`]) |
 //! | `GET`, `POST /series`, `/labels`; `GET /label/<name>/values` | which series there are ([`series`]) |
 //! | `GET`, `POST /format_query`, `/parse_query` | a query formatted, or as a tree ([`tree`]) |
-//! | `GET`, `POST /query_exemplars`; `GET /rules`, `/alerts` | nothing yet, in the right shape |
+//! | `GET`, `POST /query_exemplars` | exemplars of the series that a query looks at ([`exemplars`]) |
+//! | `GET /rules`, `/alerts` | nothing yet, in the right shape |
 //! | `GET /status/buildinfo`, `…/runtimeinfo`, `…/tsdb`, `…/flags`, `…/config` | about this server ([`status`]) |
 //!
 //! Parameters come in the query string or in a form. Answers are those of Prometheus 3.5, byte for byte where clients may
@@ -16,6 +17,7 @@ pub(super) mod answer;
 mod csv;
 pub(super) mod encode;
 mod evaluate;
+mod exemplars;
 mod parameters;
 mod series;
 mod status;
@@ -56,7 +58,7 @@ pub(crate) fn router(queries: Queries, about: About) -> Router {
         .route("/api/v1/label/{name}/values", get(series::label_values).merge(no_content()))
         .route(
             "/api/v1/query_exemplars",
-            get(evaluate::query_exemplars).post(evaluate::query_exemplars).merge(no_content()),
+            get(exemplars::query_exemplars).post(exemplars::query_exemplars).merge(no_content()),
         )
         .route("/api/v1/rules", get(status::rules))
         .route("/api/v1/alerts", get(status::alerts))

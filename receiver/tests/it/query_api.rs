@@ -277,3 +277,42 @@ async fn too_many_samples_are_too_many() {
         "query processing would load too many samples into memory in query execution"
     );
 }
+
+/// Exemplars of whatever series a query looks at, by series in order of labels.
+#[tokio::test]
+async fn exemplars_of_a_query() {
+    let test = TestReceiver::open().await;
+    let t = now() / 1000 * 1000;
+    let with_exemplar = |instance: &str, value: f64| {
+        let labels = [("__name__", "latency_bucket"), ("instance", instance), ("le", "1")];
+        let mut series = series(&labels, &[(t, 3.0)]);
+        let labels = vec![v1::Label { name: "trace_id".to_owned(), value: "a\"b".to_owned() }];
+        series.exemplars = vec![v1::Exemplar { labels, value, timestamp: t - 1500 }];
+        series
+    };
+    test.write_surely(vec![with_exemplar("b", 0.25), with_exemplar("a", f64::INFINITY)]).await;
+    let told = |instance: &str, value: &str| {
+        serde_json::json!({
+            "seriesLabels": {"__name__": "latency_bucket", "instance": instance, "le": "1"},
+            "exemplars": [{
+                "labels": {"trace_id": "a\"b"}, "value": value, "timestamp": (t - 1500) as f64 / 1000.0,
+            }],
+        })
+    };
+    let query = "histogram_quantile(0.9, sum by (le) (rate(latency_bucket[5m]))) / scalar(count(absent({le=\"7\"})))";
+    let (status, answer) = ask(&test, "query_exemplars", &[("query", query)]).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    assert_eq!(answer["data"], serde_json::json!([told("a", "+Inf"), told("b", "0.25")]));
+    let (start, end) = ((t - 1000) / 1000, t / 1000);
+    for (query, start, end, n) in [
+        ("latency_bucket{instance=\"a\"}", start - 1, end, 1),
+        ("latency_bucket", start, end, 0),
+        ("latency_bucket and latency_bucket", start - 1, start - 1, 0),
+        ("nothing", start - 1, end, 0),
+    ] {
+        let parameters =
+            [("query", query), ("start", &start.to_string()), ("end", &end.to_string())];
+        let (_, answer) = ask(&test, "query_exemplars", &parameters).await;
+        assert_eq!(answer["data"].as_array().map(Vec::len), Some(n), "{query}: {answer}");
+    }
+}

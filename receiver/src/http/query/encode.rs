@@ -54,7 +54,8 @@ pub(super) fn timestamp(ts: i64, out: &mut String) {
     }
 }
 
-fn float(value: f64, out: &mut String) {
+/// `"0.5"`, `"NaN"`
+pub(super) fn float(value: f64, out: &mut String) {
     let _ = write!(out, "\"{}\"", Api(value));
 }
 

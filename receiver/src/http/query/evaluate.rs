@@ -108,19 +108,6 @@ pub(super) async fn query_range(
     answer(&api, request, limit, &parameters, Format::accepted(&headers)).await
 }
 
-/// No exemplars are kept; the parameters are judged all the same.
-pub(super) async fn query_exemplars(parameters: Parameters) -> Result<Response, ApiError> {
-    let (start, end) = (parameters.optional_time("start")?, parameters.optional_time("end")?);
-    if let (Some(start), Some(end)) = (start, end)
-        && end < start
-    {
-        return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
-    }
-    let query = Query::new(parameters.get("query"), promql::Features::default());
-    query.map_err(|err| ApiError::bad_data(err.to_string()))?;
-    Ok(answer::success("[]", &Notes::default()))
-}
-
 fn parse(text: &str) -> Result<Query, ApiError> {
     Query::new(text, promql::Features::default()).map_err(|err| ApiError::parameter("query", err))
 }
