@@ -139,6 +139,7 @@ pub(super) fn decode_body(
         // After the keys were locked, or they could know a replica that this does not have yet.
         leaders: context.standing.replicas.snapshot(),
         peer: Peer::NOBODY,
+        before: None,
         pending: HashMap::new(),
         n_series: 0,
         n_samples: 0,
@@ -186,6 +187,8 @@ struct Decoder<'a> {
     leaders: Arc<Snapshot>,
     /// Who sends the series that is being taken.
     peer: Peer,
+    /// The one that was taken before, if it is known.
+    before: Option<Position>,
     /// Series that are about to be made, by job.
     pending: HashMap<String, u64>,
     n_series: usize,
@@ -310,14 +313,19 @@ impl Decoder<'_> {
     /// What label bytes mean, as far as that is known.
     #[inline]
     fn look_up(&mut self, key: RawKey) -> Option<Meaning> {
-        match self.context.keys.find(key) {
+        let meaning = match self.context.keys.find_after(self.before, key) {
             Found::Young(meaning) => Some(meaning),
             Found::Old(meaning) => {
                 self.decoded.learned.push((key, meaning));
                 Some(meaning)
             }
             Found::Nowhere => None,
-        }
+        };
+        self.before = match meaning {
+            Some(Meaning::Series(position, _)) => Some(position),
+            _ => None,
+        };
+        meaning
     }
 
     /// Whether a series that is known may be written.
