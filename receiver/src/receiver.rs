@@ -47,8 +47,8 @@ pub struct Args {
     /// first that selects a series decides
     #[arg(long = "storage.retention-for", value_name = "SELECTOR=DURATION")]
     pub retention_for: Vec<storage::retention::Rule>,
-    /// Keep the hours of every series, for SQL over long times, and for how long, in whole days, such as 5y; about a
-    /// quarter more space for as long as the samples are there
+    /// Keep the hours of every series, for SQL over long times, and for how long, in whole days, such as 5y; some
+    /// 30 % more space for as long as the samples are there
     #[arg(long = "storage.rollups", value_name = "DURATION")]
     pub rollups: Option<service::units::Span>,
     /// How often samples are moved from the log into blocks, such as 2m

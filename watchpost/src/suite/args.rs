@@ -49,8 +49,8 @@ pub struct Args {
         help_heading = "Storage"
     )]
     pub retention_for: Vec<receiver::storage::retention::Rule>,
-    /// Keep the hours of every series, for SQL over long times, and for how long, in whole days, such as 5y; about a
-    /// quarter more space for as long as the samples are there
+    /// Keep the hours of every series, for SQL over long times, and for how long, in whole days, such as 5y; some
+    /// 30 % more space for as long as the samples are there
     #[arg(long = "storage.rollups", value_name = "DURATION", help_heading = "Storage")]
     pub rollups: Option<Span>,
     #[command(flatten)]
