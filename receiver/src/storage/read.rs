@@ -47,8 +47,8 @@ const FETCHED_ROWS: usize = 8;
 const DECODED_CHUNKS: usize = 1;
 /// Packs of the first chunk, so that something arrives soon, and of the largest.
 const CHUNK_PACKS: std::ops::RangeInclusive<usize> = 4..=512;
-/// Samples that a chunk should have: 32 MiB. Each is a statement over all partitions, which costs a millisecond or two.
-const CHUNK_SAMPLES: usize = 1 << 21;
+/// Samples that a chunk should have: 8 MiB.
+const CHUNK_SAMPLES: usize = 1 << 19;
 /// The pack under which the statement gives batches, before all blocks.
 const BATCHES: i32 = -1;
 
