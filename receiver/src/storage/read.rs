@@ -1,6 +1,6 @@
 //! Reading: head, batches of other receivers and blocks as if they were one.
 //!
-//! The head is looked at first, then the database, by one statement and so in one snapshot. A batch leaves the head only
+//! The head is looked at first, then the database, by a statement for some packs at a time, each in one snapshot. A batch leaves the head only
 //! after its blocks are committed, so what the head no longer had is in blocks that the later look at the database sees:
 //! no holes. What both have is told apart by series and time: no doubles.
 //!

@@ -2,9 +2,10 @@
 //!
 //! Metrics are decimals: a value is stored as an integer `m` and one decimal exponent `e` for the whole chunk, where
 //! `m / 10^e`, one IEEE division of two exact numbers, gives back the same 64 bits in Rust and in SQL. The integers
-//! are stored as they are, as deltas, or as deltas of deltas, whichever is shortest. Values that are no decimals
-//! (staleness markers, −0, infinities, NaN payloads) are listed apart; a chunk with many of them is stored as decimals with
-//! corrections of a few units in the last place, which suits sums, or as the XOR of neighbours. The byte diagram is in `receiver/docs/format/group.md`.
+//! are stored as deltas or deltas of deltas, in whole bytes or, from some values on, in bits ([`packed`]), whichever is
+//! shortest. Values that are no decimals (staleness markers, −0, infinities, NaN payloads) are listed apart; a chunk with
+//! many of them is stored as decimals with corrections of a few units in the last place, which suits sums, or as the XOR of
+//! neighbours. The byte diagram is in `receiver/docs/format/group.md`.
 
 use super::{
     CodecError, packed,
