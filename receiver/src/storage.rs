@@ -145,6 +145,49 @@ impl SeriesSamples {
     }
 }
 
+/// The same as columns: `values[i]` is from `timestamps[i]`, in milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesColumns {
+    pub series: SeriesId,
+    pub timestamps: Vec<i64>,
+    pub values: Vec<f64>,
+    /// Native histograms, none at any of `timestamps`.
+    pub histograms: Vec<HistogramSample>,
+}
+
+impl SeriesColumns {
+    pub fn len(&self) -> usize {
+        self.timestamps.len() + self.histograms.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.timestamps.is_empty() && self.histograms.is_empty()
+    }
+
+    pub fn samples(&self) -> impl Iterator<Item = Sample> {
+        self.timestamps
+            .iter()
+            .zip(&self.values)
+            .map(|(ts, value)| Sample { ts: *ts, value: *value })
+    }
+
+    fn into_samples(self) -> SeriesSamples {
+        let samples = self.samples().collect();
+        SeriesSamples { series: self.series, samples, histograms: self.histograms }
+    }
+
+    /// Brings the floats in order of time. Of two for one time, the first stays.
+    fn sort(&mut self) {
+        let mut samples: Vec<Sample> = self.samples().collect();
+        samples.sort_by_key(|sample| sample.ts);
+        samples.dedup_by_key(|sample| sample.ts);
+        self.timestamps.clear();
+        self.timestamps.extend(samples.iter().map(|sample| sample.ts));
+        self.values.clear();
+        self.values.extend(samples.iter().map(|sample| sample.value));
+    }
+}
+
 /// What a storage is opened with.
 #[derive(Clone, Debug)]
 pub struct Options {

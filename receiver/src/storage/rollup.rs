@@ -321,12 +321,14 @@ async fn copy_hours(
     for some in packs.chunks(PACKS_AT_ONCE) {
         let mut stream = reader.stream(&some.concat(), start - HOUR_MS, end - 1);
         while let Some(pack) = stream.next().await {
-            for series in pack? {
-                if let Some(hours) = hours::of_day(start, &series.samples) {
+            let pack = pack?;
+            for series in &pack {
+                if let Some(hours) = hours::of_day(start, series.samples()) {
                     n_rows += 1;
                     add_row(&mut rows, day, series.series, &hours);
                 }
             }
+            stream.give_back(pack.into_iter().map(|series| (series.timestamps, series.values)));
             if rows.len() >= SEND_BYTES {
                 copy.send(rows.take()).await?;
             }

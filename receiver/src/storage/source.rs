@@ -10,7 +10,7 @@ use promql::{
     source::{Select, SeriesSet, Source, SourceError},
 };
 
-use super::{Bounds, PackStream, ReadError, Reader, SeriesSamples};
+use super::{Bounds, PackStream, ReadError, Reader, SeriesColumns};
 use crate::model::SeriesId;
 
 /// Series whose labels are copied under one lock, for which others wait.
@@ -95,7 +95,7 @@ struct Found<'s> {
     /// The place before which nothing is waited for any more.
     next: usize,
     /// What came and was not asked for yet, in order.
-    decoded: VecDeque<SeriesSamples>,
+    decoded: VecDeque<SeriesColumns>,
 }
 
 impl SeriesSet for Found<'_> {
@@ -118,10 +118,11 @@ impl SeriesSet for Found<'_> {
                     return Ok(());
                 }
                 self.next = at + 1;
-                let found = self.decoded.pop_front().expect("seen above");
+                let mut found = self.decoded.pop_front().expect("seen above");
                 if at == place {
-                    samples.timestamps.extend(found.samples.iter().map(|sample| sample.ts));
-                    samples.values.extend(found.samples.iter().map(|sample| sample.value));
+                    // What the engine has done with goes back in exchange.
+                    std::mem::swap(&mut samples.timestamps, &mut found.timestamps);
+                    std::mem::swap(&mut samples.values, &mut found.values);
                     samples.histograms.extend(found.histograms.iter().map(|sample| {
                         HistogramSample {
                             ts: sample.ts,
@@ -129,6 +130,9 @@ impl SeriesSet for Found<'_> {
                             start_ts: sample.histogram.start_ts,
                         }
                     }));
+                }
+                stream.give_back([(found.timestamps, found.values)]);
+                if at == place {
                     return Ok(());
                 }
             }

@@ -86,7 +86,9 @@ pub(crate) async fn reads(receiver: &Receiver, db: &PgPool, end: i64) -> anyhow:
             let mut packs = reader.stream(&wanted, end - hours * hour, end);
             let mut samples = 0;
             while let Some(pack) = packs.next().await {
-                samples += pack?.iter().map(|series| series.samples.len()).sum::<usize>();
+                let pack = pack?;
+                samples += pack.iter().map(|series| series.len()).sum::<usize>();
+                packs.give_back(pack.into_iter().map(|series| (series.timestamps, series.values)));
             }
             Ok(samples)
         })

@@ -4,7 +4,7 @@ use promql::model::{Labels, Matcher};
 
 use crate::{
     model::SeriesId,
-    storage::{BoundedReader, ReadError, SeriesSamples},
+    storage::{BoundedReader, ReadError, SeriesColumns},
 };
 
 /// Series that are read at a time: of some metrics, which lie together.
@@ -24,7 +24,7 @@ impl Selection {
     pub(super) fn each(
         &self,
         reader: &BoundedReader,
-        mut each: impl FnMut(&Labels, &SeriesSamples) -> Result<(), ReadError>,
+        mut each: impl FnMut(&Labels, &SeriesColumns) -> Result<(), ReadError>,
     ) -> Result<(), ReadError> {
         let (ids, labels) =
             reader.reader.select_labels(&self.matchers, reader.bounds.series_max)?;
@@ -58,14 +58,14 @@ impl Selection {
         &self,
         reader: &BoundedReader,
         some: &[(Labels, SeriesId)],
-    ) -> Result<Vec<Option<SeriesSamples>>, ReadError> {
+    ) -> Result<Vec<Option<SeriesColumns>>, ReadError> {
         let ids: Vec<SeriesId> = some.iter().map(|(_, id)| *id).collect();
         let mut places: Vec<(SeriesId, usize)> =
             ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
         places.sort_unstable();
         let bounds = reader.bounds.clone();
         let mut stream = reader.reader.stream_within(&ids, self.from, self.to, bounds);
-        let mut found: Vec<Option<SeriesSamples>> = vec![None; some.len()];
+        let mut found: Vec<Option<SeriesColumns>> = vec![None; some.len()];
         let mut n_samples = 0;
         while let Some(pack) = stream.blocking_next() {
             for series in pack? {

@@ -17,7 +17,7 @@ use proto::{
 };
 
 use super::select::Selection;
-use crate::storage::{BoundedReader, ReadError, SeriesSamples};
+use crate::storage::{BoundedReader, ReadError, SeriesColumns};
 
 /// A frame is sent when its chunks have so many bytes, as Prometheus does.
 const FRAME_BYTES: usize = 1 << 20;
@@ -39,10 +39,10 @@ pub(super) fn query_result(
     let mut result = QueryResult::default();
     let mut n_bytes = message.len();
     selection.each(reader, |labels, found| {
-        let samples = found.samples.iter();
         let series = TimeSeries {
             labels: labels_of(labels),
-            samples: samples
+            samples: found
+                .samples()
                 .map(|sample| v1::Sample { value: sample.value, timestamp: sample.ts })
                 .collect(),
             histograms: found
@@ -94,13 +94,13 @@ pub(super) fn chunks(
 
 /// The chunks of a series, in order of time, none of which overlap.
 struct Chunks<'a> {
-    found: &'a SeriesSamples,
+    found: &'a SeriesColumns,
     next_float: usize,
     next_histogram: usize,
 }
 
 impl<'a> Chunks<'a> {
-    fn of(found: &'a SeriesSamples) -> Self {
+    fn of(found: &'a SeriesColumns) -> Self {
         Self { found, next_float: 0, next_histogram: 0 }
     }
 }
@@ -109,16 +109,16 @@ impl Iterator for Chunks<'_> {
     type Item = Chunk;
 
     fn next(&mut self) -> Option<Chunk> {
-        let floats = &self.found.samples[self.next_float..];
-        let histogram = self.found.histograms.get(self.next_histogram);
+        let SeriesColumns { timestamps, values, histograms, .. } = self.found;
+        let timestamps = &timestamps[self.next_float..];
+        let histogram = histograms.get(self.next_histogram);
         let until = histogram.map_or(i64::MAX, |histogram| histogram.ts);
         // Floats before the next histogram; they never share a time.
-        let n = floats.iter().take(SAMPLES_MAX).take_while(|sample| sample.ts <= until).count();
+        let n = timestamps.iter().take(SAMPLES_MAX).take_while(|ts| **ts <= until).count();
         if n > 0 {
+            let values = &values[self.next_float..][..n];
             self.next_float += n;
-            let timestamps: Vec<i64> = floats[..n].iter().map(|sample| sample.ts).collect();
-            let values: Vec<f64> = floats[..n].iter().map(|sample| sample.value).collect();
-            return Some(chunk::floats(&timestamps, &values));
+            return Some(chunk::floats(&timestamps[..n], values));
         }
         let histogram = histogram?;
         self.next_histogram += 1;

@@ -133,9 +133,13 @@ impl Vectors {
             while left > 0 {
                 let step = reader.varint()?;
                 let repeat = reader.bounded("a run of equal steps", left)?;
-                if repeat == 0 || step == 0 {
+                // Readers rely on times that grow.
+                let length =
+                    i64::try_from(step).ok().and_then(|step| step.checked_mul(repeat as i64));
+                if repeat == 0 || step == 0 || length.and_then(|len| ts.checked_add(len)).is_none()
+                {
                     return Err(CodecError::Malformed {
-                        what: "a run of steps is empty",
+                        what: "a run of steps is empty or too long",
                         at: reader.position(),
                     });
                 }

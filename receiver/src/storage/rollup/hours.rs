@@ -22,11 +22,14 @@ pub(super) struct Hour {
 
 /// The hours of a day that begins at `start`, in milliseconds. `samples` are in order of time and begin up to an hour
 /// earlier. `None` if the day has no value.
-pub(super) fn of_day(start: i64, samples: &[Sample]) -> Option<[Option<Hour>; HOURS]> {
+pub(super) fn of_day(
+    start: i64,
+    samples: impl Iterator<Item = Sample>,
+) -> Option<[Option<Hour>; HOURS]> {
     let mut hours = [None; HOURS];
     let mut before: Option<Sample> = None;
-    for sample in samples.iter().filter(|sample| !is_stale(sample.value)) {
-        let previous = before.replace(*sample);
+    for sample in samples.filter(|sample| !is_stale(sample.value)) {
+        let previous = before.replace(sample);
         let Ok(at) = usize::try_from((sample.ts - start).div_euclid(HOUR_MS)) else { continue };
         let Some(hour) = hours.get_mut(at) else { break };
         let oldest = start + (at as i64 - 1) * HOUR_MS;
@@ -94,7 +97,7 @@ mod tests {
             sample(day + 4 * HOUR_MS, f64::NAN),
             sample(day + 24 * HOUR_MS, 100.0),
         ];
-        let hours = of_day(day, &samples).unwrap();
+        let hours = of_day(day, samples.into_iter()).unwrap();
         let first = Hour { n: 2, sum: 5.0, min: 2.0, max: 3.0, last: 2.0, increase: 4.0 };
         assert_eq!(hours[0], Some(first), "two from before midnight, two after the reset");
         let third = hours[3].unwrap();
@@ -103,7 +106,7 @@ mod tests {
         assert!(third.last.is_nan() && third.sum.is_nan());
         assert!(hours[4].unwrap().min.is_nan());
         assert_eq!(hours.iter().flatten().count(), 3);
-        assert_eq!(of_day(day, &samples[..1]), None);
-        assert_eq!(of_day(day, &samples[7..]), None);
+        assert_eq!(of_day(day, samples[..1].iter().copied()), None);
+        assert_eq!(of_day(day, samples[7..].iter().copied()), None);
     }
 }
