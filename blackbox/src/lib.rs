@@ -45,6 +45,6 @@ pub use self::{
     dial::{Cidr, CidrError, Guard},
     failure::{Failure, Phase, Reason},
     log::Level,
-    once::{OnceArgs, Output, once},
+    once::{OnceArgs, Output, once, run_once},
     probe::{Outcome, Params},
 };

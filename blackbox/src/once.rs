@@ -1,6 +1,6 @@
 //! One probe for the terminal.
 
-use std::{io::Write, path::PathBuf, time::Duration};
+use std::{io::Write, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context;
 use clap::ValueEnum;
@@ -41,6 +41,33 @@ pub enum Output {
     Json,
     /// As Prometheus would scrape it.
     Metrics,
+}
+
+/// Exit code where no probe could be made; a failed probe is 1.
+const NOT_MADE: u8 = 2;
+
+/// Probes once, on standard output: exit code 0 for a success, 1 for a failure, 2 if there was nothing to be probed.
+pub fn run_once(args: &OnceArgs) -> ExitCode {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(once(args, &mut std::io::stdout().lock()));
+            // A look-up that hangs must not keep us.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(err) => Err(err.into()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(err) => {
+            // Nobody may be reading; the exit code is what counts.
+            let _ = writeln!(std::io::stderr(), "{}", service::error::chain(err.as_ref()));
+            NOT_MADE.into()
+        }
+    }
 }
 
 /// Probes once and writes the outcome to `out`; true for a success.

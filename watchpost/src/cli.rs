@@ -35,6 +35,8 @@ enum Command {
     Receiver(Box<Program<receiver::Args>>),
     /// Only the blackbox exporter, as the program watchpost-blackbox
     Blackbox(Box<Program<blackbox::Args>>),
+    /// Probe once and say how it went; exit code 0 for up, 1 for down, 2 if no probe could be made
+    Probe(blackbox::OnceArgs),
     /// Bearer tokens: who may write, read or administer
     #[command(subcommand)]
     Token(receiver::token::command::Token),
@@ -78,6 +80,7 @@ impl Cli {
                 let Program { program, log } = *args;
                 service::run(&log, Threads::Two, |shutdown| blackbox::run(program, shutdown))
             }
+            Some(Command::Probe(args)) => blackbox::run_once(&args),
             Some(Command::Token(token)) => receiver::token::command::run(&token),
             Some(Command::Storage(storage)) => storage::run(&storage),
             Some(Command::Check(check)) => check::run(&check),

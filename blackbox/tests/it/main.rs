@@ -10,4 +10,5 @@ mod json;
 mod pages;
 mod reference;
 mod tcp;
+mod terminal;
 mod tls;
