@@ -94,7 +94,13 @@ impl Suite {
 
         let mut edges = Stage::default();
         edges.serve(ports.exporter, exporter.router(), ports.web.clone());
-        edges.serve(ports.blackbox, blackbox.router(None), ports.web);
+        let (reload_modules, requests) = service::reload::channel();
+        let (modules, stop) = (blackbox.clone(), edges.stop_token().clone());
+        edges.run(async move {
+            modules.serve_reloads(requests, stop).await;
+            Ok(())
+        });
+        edges.serve(ports.blackbox, blackbox.router(Some(reload_modules)), ports.web);
         let jobs = jobs::all(args, &addresses, exporter, &blackbox);
         let feed_metrics = receiver.metrics().register(FeedMetrics::register);
         let (ingest, stop) = (receiver.ingest().clone(), edges.stop_token().clone());
@@ -129,7 +135,8 @@ impl Suite {
 impl Parts {
     fn make(args: &Args) -> anyhow::Result<Self> {
         let modules = blackbox::config::Source::find(args.blackbox_config_file.as_deref());
-        let blackbox = Blackbox::new(modules.load()?, blackbox::Settings::default());
+        let settings = blackbox::Settings { source: Some(modules.clone()), ..Default::default() };
+        let blackbox = Blackbox::new(modules.load()?, settings);
         jobs::check(args, &blackbox)?;
         Ok(Self {
             ports: Ports::bind(args)?,

@@ -96,7 +96,8 @@ pub struct Args {
     pub receiver_config_file: Option<PathBuf>,
     #[command(flatten)]
     pub lifecycle: LifecycleArgs,
-    /// File with the modules of probes, as blackbox_exporter has it; built-in ones if not given
+    /// File with the modules of probes, as blackbox_exporter has it; built-in ones if not given; read anew on SIGHUP and by the
+    /// blackbox exporter's /-/reload
     #[arg(long = "blackbox.config-file", value_name = "FILE", help_heading = "Scraping")]
     pub blackbox_config_file: Option<PathBuf>,
 }
