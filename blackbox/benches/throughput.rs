@@ -188,7 +188,7 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let mut targets = Vec::new();
     for n in 1..=SERVERS {
-        let listener = TcpListener::bind(([127, 0, 0, n], 0)).await?;
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, n], 0))).await?;
         targets.push(listener.local_addr()?);
         tokio::spawn(serve(listener));
     }
