@@ -159,10 +159,23 @@ async fn probed(stream: &mut TcpStream, answer: &mut [u8]) -> anyhow::Result<()>
             None => body.ends_with("0\r\n\r\n"),
         };
         if whole {
-            anyhow::ensure!(body.contains("\nprobe_success 1\n"), "a probe failed: {text}");
+            let body = if length.is_some() { body.to_owned() } else { dechunked(body) };
+            anyhow::ensure!(body.contains("\nprobe_success 1\n"), "a probe failed: {body}");
             return Ok(());
         }
     }
+}
+
+/// A body without the framing of its chunks.
+fn dechunked(mut framed: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, rest)) = framed.split_once("\r\n") {
+        let chunk = usize::from_str_radix(size, 16).ok().and_then(|size| rest.get(..size));
+        let Some(chunk) = chunk.filter(|chunk| !chunk.is_empty()) else { break };
+        body.push_str(chunk);
+        framed = rest[chunk.len()..].trim_start_matches("\r\n");
+    }
+    body
 }
 
 /// Answers every request with the same page and closes.
