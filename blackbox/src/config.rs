@@ -169,6 +169,13 @@ impl Module {
         self.icmp.check()?;
         self.grpc.check()?;
         self.json.check()?;
+        let (timeout, span) = (self.timeout.0, self.icmp.span());
+        if self.prober == Prober::Icmp && !timeout.is_zero() && span >= timeout {
+            return Err(format!(
+                "the last request would be sent after {} s, when the time-out is over",
+                span.as_secs_f64()
+            ));
+        }
         if self.prober == Prober::Json && self.json.metrics.is_empty() {
             return Err("a json module needs metrics".to_owned());
         }

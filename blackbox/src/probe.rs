@@ -58,6 +58,8 @@ pub(crate) struct Context<'a> {
     pub(crate) guard: &'a Guard,
     pub(crate) log: &'a Log,
     pub(crate) roots: &'a SystemRoots,
+    /// When the probe is cut off.
+    pub(crate) deadline: Instant,
 }
 
 /// What a prober has found out so far. It outlives the prober, which may be cut off at any point by the deadline.
@@ -96,6 +98,7 @@ pub(crate) async fn run(job: &Job<'_>) -> Outcome {
         guard: job.guard,
         log: &log,
         roots: job.roots,
+        deadline,
     };
     let mut metrics = Exposition::new();
     let (result, phases) = match job.module.prober {

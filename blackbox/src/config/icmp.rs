@@ -1,14 +1,20 @@
 //! The `icmp:` section.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::is_default;
+use super::{GoDuration, is_default};
 use crate::dial::Family;
 
 /// Largest payload of an echo request, in bytes: what an IPv4 packet holds beside its headers.
 const PAYLOAD_BYTES_MAX: usize = 65_507;
+/// Requests of one probe.
+const COUNT_MAX: u16 = 100;
+/// As `ping` has it.
+const INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+/// Faster would be a flood.
+const INTERVAL_MIN: Duration = Duration::from_millis(10);
 
 /// What echo requests look like.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -25,6 +31,20 @@ pub struct IcmpConfig {
     pub dont_fragment: bool,
     /// Hops that a request may take, 1 to 255; zero is the system's own choice.
     pub ttl: i64,
+    /// Requests of one probe, which succeeds if one of them is answered.
+    #[serde(skip_serializing_if = "is_single")]
+    pub count: u16,
+    /// From one request to the next.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub interval: GoDuration,
+}
+
+fn is_single(count: &u16) -> bool {
+    *count == 1
+}
+
+fn is_usual(interval: &GoDuration) -> bool {
+    interval.0 == INTERVAL_DEFAULT
 }
 
 impl Default for IcmpConfig {
@@ -36,6 +56,8 @@ impl Default for IcmpConfig {
             payload_size: 0,
             dont_fragment: false,
             ttl: 64,
+            count: 1,
+            interval: GoDuration(INTERVAL_DEFAULT),
         }
     }
 }
@@ -51,6 +73,17 @@ impl IcmpConfig {
         if self.payload_size > PAYLOAD_BYTES_MAX {
             return Err(format!("\"payload_size\" cannot exceed {PAYLOAD_BYTES_MAX}"));
         }
+        if !(1..=COUNT_MAX).contains(&self.count) {
+            return Err(format!("\"count\" must be from 1 to {COUNT_MAX}"));
+        }
+        if self.interval.0 < INTERVAL_MIN {
+            return Err("\"interval\" must be 10ms or more".to_owned());
+        }
         Ok(())
+    }
+
+    /// From the first request to the last.
+    pub(super) fn span(&self) -> Duration {
+        self.interval.0 * u32::from(self.count - 1)
     }
 }

@@ -41,6 +41,21 @@ async fn loopback_replies() {
 }
 
 #[tokio::test]
+async fn several_requests_of_one_probe() {
+    let Some(samples) = probe("count: 5, interval: 20ms", "127.0.0.1").await else { return };
+    samples.assert_success();
+    samples.assert(&[
+        ("probe_icmp_packets_sent", 5.0),
+        ("probe_icmp_packets_received", 5.0),
+        ("probe_icmp_reply_hop_limit", 64.0),
+    ]);
+    let rtt = |stat| samples.get(&format!("probe_icmp_rtt_seconds{{stat=\"{stat}\"}}"));
+    assert!(0.0 < rtt("min") && rtt("min") <= rtt("avg") && rtt("avg") <= rtt("max"));
+    let shown = samples.get("probe_icmp_duration_seconds{phase=\"rtt\"}");
+    assert_eq!(shown, rtt("avg"), "without the pauses");
+}
+
+#[tokio::test]
 async fn many_at_a_time_do_not_mix() {
     let prober = Prober::start("modules: {m: {prober: icmp, timeout: 3s}}").await;
     let probes = (1..40).map(|n| {

@@ -5,6 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     os::fd::AsRawFd,
     sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
 };
 
 use nix::{
@@ -13,7 +14,7 @@ use nix::{
 };
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, set_ip_mtu_discover};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{io::Interest, net::UdpSocket};
+use tokio::{io::Interest, net::UdpSocket, time::Instant};
 
 use super::{
     no_socket,
@@ -26,17 +27,27 @@ use crate::{
 
 const PACKET_BYTES_MAX: usize = 65_535;
 
-/// Each probe has a number of its own, so that late replies to an earlier one are not taken for its.
+/// Each request has a number of its own, so that late replies to an earlier one are not taken for its.
 static SEQUENCE: AtomicU16 = AtomicU16::new(0);
 
-/// One request and the socket that it goes over.
+/// A socket, and the requests that went over it.
 #[derive(Debug)]
 pub(super) struct Echo {
     /// Not one for UDP, but for datagrams of another protocol, which the runtime need not know.
     socket: UdpSocket,
     is_raw: bool,
     target: IpAddr,
-    request: Request,
+    id: u16,
+    payload_size: usize,
+    unanswered: Vec<(Request, Instant)>,
+}
+
+/// What came for one of the requests.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) rtt: Duration,
+    /// How many hops it had left.
+    pub(super) hop_limit: Option<u8>,
 }
 
 impl Echo {
@@ -46,36 +57,35 @@ impl Echo {
             |err: io::Error| Failure::io(Phase::Setup, "Error setting up an ICMP socket", &err);
         set_up(&socket, config, target).map_err(failed)?;
         let id = crate::probe::dns::random_id();
-        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
-        let request = Request::new(target.is_ipv6(), id, sequence, config.payload_size);
         let socket = UdpSocket::from_std(socket.into()).map_err(failed)?;
-        Ok(Self { socket, is_raw, target, request })
+        let payload_size = config.payload_size;
+        Ok(Self { socket, is_raw, target, id, payload_size, unanswered: Vec::new() })
     }
 
     pub(super) fn kind(&self) -> &'static str {
         if self.is_raw { "raw" } else { "datagram" }
     }
 
-    pub(super) fn sequence(&self) -> u16 {
-        self.request.sequence
-    }
-
-    pub(super) async fn send(&self) -> Result<(), Failure> {
-        let wire = self.request.to_wire();
+    /// Sends one more request; gives its sequence number.
+    pub(super) async fn send(&mut self) -> Result<u16, Failure> {
+        let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
+        let request = Request::new(self.target.is_ipv6(), self.id, sequence, self.payload_size);
+        let wire = request.to_wire();
+        self.unanswered.push((request, Instant::now()));
         self.socket
             .send_to(&wire, SocketAddr::new(self.target, 0))
             .await
-            .map(drop)
-            .map_err(|err| Failure::io(Phase::Processing, "Error sending ICMP packet", &err))
+            .map_err(|err| Failure::io(Phase::Processing, "Error sending ICMP packet", &err))?;
+        Ok(sequence)
     }
 
-    /// Waits for the reply; gives how many hops it had left.
-    pub(super) async fn receive(&self) -> Result<Option<u8>, Failure> {
-        let mut buffer = vec![0; PACKET_BYTES_MAX];
+    /// Waits for the reply to a request, or for word that one did not arrive. Cancel-safe.
+    pub(super) async fn receive(&mut self, buffer: &mut Vec<u8>) -> Result<Reply, Failure> {
+        buffer.resize(PACKET_BYTES_MAX, 0);
         loop {
             let received = self
                 .socket
-                .async_io(Interest::READABLE, || receive_one(&self.socket, &mut buffer))
+                .async_io(Interest::READABLE, || receive_one(&self.socket, buffer))
                 .await
                 .map_err(|err| {
                     Failure::io(Phase::Processing, "Error reading from ICMP socket", &err)
@@ -85,15 +95,22 @@ impl Echo {
                 let header = usize::from(packet.first().copied().unwrap_or_default() & 0x0f) * 4;
                 packet = packet.get(header..).unwrap_or_default();
             }
-            let verdict = self.request.verdict(packet, !self.is_raw);
             let is_from_target = received.from.is_none_or(|from| from == self.target);
-            match verdict {
-                Verdict::Reply if is_from_target => return Ok(received.hop_limit),
-                Verdict::Unreachable => return Err(lost("is unreachable", received.from)),
-                Verdict::TimeExceeded => {
-                    return Err(lost("is further away than the TTL", received.from));
+            for at in 0..self.unanswered.len() {
+                let verdict = self.unanswered[at].0.verdict(packet, !self.is_raw);
+                if verdict == Verdict::Other || (verdict == Verdict::Reply && !is_from_target) {
+                    continue;
                 }
-                Verdict::Reply | Verdict::Other => {}
+                let (_, sent) = self.unanswered.swap_remove(at);
+                return match verdict {
+                    Verdict::Unreachable => Err(lost("is unreachable", received.from)),
+                    Verdict::TimeExceeded => {
+                        Err(lost("is further away than the TTL", received.from))
+                    }
+                    Verdict::Reply | Verdict::Other => {
+                        Ok(Reply { rtt: sent.elapsed(), hop_limit: received.hop_limit })
+                    }
+                };
             }
         }
     }
