@@ -12,7 +12,6 @@ use receiver::{
     model::{Sample, now_ms},
     storage::{
         Options, Storage,
-        catalogue::{RawKey, Unknown},
         commit::{Committed, Incoming, Listener},
     },
 };
@@ -73,11 +72,8 @@ async fn main() -> anyhow::Result<()> {
         for n in 0..n_series {
             let instance = format!("host-{n:04}:9100");
             let pairs = [("__name__", metric), ("instance", &*instance), ("job", "speed")];
-            let unknown = Unknown {
-                raw_key: RawKey(u128::from(dice.roll(u64::MAX))),
-                labels: Labels::from_pairs(pairs)?,
-            };
-            let known = storage.catalogue().resolve(vec![unknown]).await?[0];
+            let labels = Labels::from_pairs(pairs)?;
+            let known = storage.catalogue().resolve(&[&labels]).await?[0];
             series.push((known, next, 1e6 + dice.roll(1000) as f64));
         }
     }

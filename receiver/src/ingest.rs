@@ -13,6 +13,8 @@ mod histogram;
 mod keys;
 mod limits;
 pub mod metrics;
+mod newcomers;
+mod pairs;
 pub mod quota;
 mod refusal;
 pub mod relabel;
@@ -24,15 +26,17 @@ mod validate;
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use promql::model::Labels;
 use proto::{remote_write::WireError, snappy::SnappyError};
 use sqlx::PgPool;
 
 use self::{
-    decode::{Decoded, UnknownSeries},
+    decode::Decoded,
     described::Described,
     gate::{Gate, Standing},
     keys::Meaning,
-    replicas::Peer,
+    newcomers::{Newcomer, Newcomers},
+    pairs::PairHasher,
 };
 pub use self::{
     limits::{Limit, LimitArgs, Limits},
@@ -45,7 +49,7 @@ use crate::{
     model::now_ms,
     storage::{
         Storage,
-        catalogue::{RawHasher, RawKey, Unknown},
+        catalogue::{RawHasher, RawKey},
         commit::{AppendError, Content, Incoming, IncomingHistogram},
         exemplar::IncomingExemplar,
         start::IncomingStart,
@@ -55,6 +59,9 @@ use crate::{
 /// Compressed bodies up to this size are decoded where they arrive, in well below a millisecond: taking them to another
 /// thread and back costs a tenth of that. Prometheus' usual requests are a quarter of it.
 const INLINE_BYTES_MAX: usize = 128 << 10;
+
+/// So many series are created at once; what a request with more of them needs for that, it needs one after the other.
+const CREATED_AT_ONCE_MAX: usize = 4096;
 
 /// A version of remote write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +171,7 @@ impl WriteError {
 pub struct Ingest {
     storage: Storage,
     hasher: RawHasher,
+    pairs: PairHasher,
     described: Described,
     gate: Gate,
     limits: Arc<Limits>,
@@ -175,6 +183,7 @@ impl Ingest {
         Self {
             storage,
             hasher: RawHasher::new(),
+            pairs: PairHasher::new(),
             described: Described::default(),
             gate: Gate::new(rules),
             limits: Arc::new(limits),
@@ -295,6 +304,7 @@ impl Ingest {
             standing,
             keys: &standing.keys.halves(),
             hasher: &self.hasher,
+            pairs: &self.pairs,
             starts: self.storage.starts(),
             described: &self.described,
             limits: &self.limits,
@@ -303,45 +313,56 @@ impl Ingest {
         decode::decode(version, block, context)
     }
 
-    /// Finds or creates the series that were not known and adds what they brought.
+    /// Finds or creates the series that were not known, some at a time, and adds what they brought.
     async fn resolve(
         &self,
         standing: &Standing,
-        unknown: Vec<UnknownSeries>,
+        unknown: Newcomers,
         content: &mut Content,
     ) -> Result<(), WriteError> {
-        let keys: Vec<(RawKey, Peer)> =
-            unknown.iter().map(|one| (one.series.raw_key, one.peer)).collect();
-        let (series, brought): (Vec<Unknown>, Vec<_>) = unknown
-            .into_iter()
-            .map(|one| (one.series, (one.samples, one.histograms, one.exemplars, one.starts)))
-            .unzip();
-        let jobs: Vec<String> = if standing.limits().is_some() {
-            series.iter().map(|one| one.labels.get(decode::JOB).to_owned()).collect()
-        } else {
-            Vec::new()
-        };
-        let known = self.storage.catalogue().resolve(series).await.map_err(database)?;
-        if !jobs.is_empty() {
+        content.samples.reserve(unknown.n_samples());
+        let mut series = unknown.take_apart();
+        loop {
+            let some: Vec<Newcomer> = series.by_ref().take(CREATED_AT_ONCE_MAX).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            self.resolve_some(standing, some, content).await?;
+        }
+    }
+
+    async fn resolve_some(
+        &self,
+        standing: &Standing,
+        newcomers: Vec<Newcomer>,
+        content: &mut Content,
+    ) -> Result<(), WriteError> {
+        let labels: Vec<&Labels> = newcomers.iter().map(|one| &one.labels).collect();
+        let known = self.storage.catalogue().resolve(&labels).await.map_err(database)?;
+        if standing.limits().is_some() {
             let now = now_ms();
             standing.quotas.prepare(self.storage.catalogue().n_series(), now);
             let positions = known.iter().map(|known| known.position);
-            standing.quotas.created(positions.zip(jobs.iter().map(String::as_str)), now);
+            let jobs = labels.iter().map(|labels| labels.get(decode::JOB));
+            standing.quotas.created(positions.zip(jobs), now);
         }
-        let meanings = keys
-            .into_iter()
+        let meanings = newcomers
+            .iter()
             .zip(&known)
-            .map(|((raw_key, peer), known)| (raw_key, Meaning::Series(known.position, peer)));
+            .map(|(one, known)| (one.raw_key, Meaning::Series(known.position, one.peer)));
         self.remember(standing, meanings);
-        for (known, (samples, histograms, exemplars, starts)) in known.into_iter().zip(brought) {
+        for (known, Newcomer { brought, .. }) in known.into_iter().zip(newcomers) {
             let (position, series) = (known.position, known.series);
-            content.samples.extend(samples.into_iter().map(|sample| Incoming { known, sample }));
-            let histogram = |sample| IncomingHistogram { known, sample };
-            content.histograms.extend(histograms.into_iter().map(histogram));
-            let exemplar = |exemplar| IncomingExemplar { series, exemplar };
-            content.exemplars.extend(exemplars.into_iter().map(exemplar));
+            let samples = brought.samples.into_iter();
+            content.samples.extend(samples.map(|sample| Incoming { known, sample }));
+            let histograms = brought.histograms.into_iter();
+            content.histograms.extend(histograms.map(|sample| IncomingHistogram { known, sample }));
+            let exemplars = brought.exemplars.into_iter();
+            content
+                .exemplars
+                .extend(exemplars.map(|exemplar| IncomingExemplar { series, exemplar }));
             let start = |(ts, start_ts)| IncomingStart { position, series, ts, start_ts };
-            content.starts.extend(starts.into_iter().map(start));
+            content.starts.extend(brought.starts.into_iter().map(start));
         }
         Ok(())
     }

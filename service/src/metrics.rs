@@ -10,6 +10,7 @@
 mod connections;
 mod exposition;
 mod http;
+pub mod label;
 pub mod negotiate;
 mod process;
 mod reload;

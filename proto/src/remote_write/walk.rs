@@ -26,6 +26,7 @@ impl Default for Bounds {
     }
 }
 
+#[inline]
 fn push<T>(out: &mut Vec<T>, element: T, what: Element, limit: usize) -> Result<(), WireError> {
     if out.len() >= limit {
         return Err(WireError::TooMany { what, limit });

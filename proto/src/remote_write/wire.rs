@@ -42,6 +42,7 @@ const FIXED32: u8 = 5;
 pub(crate) struct Wire<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Wire<'a> {
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -57,7 +58,34 @@ impl<'a> Wire<'a> {
         }
     }
 
+    #[inline]
     fn long_varint(&mut self) -> Result<u64, WireError> {
+        // Eight bytes at once: a timestamp in milliseconds takes six.
+        let (first, last) = match (self.0.first_chunk::<8>(), self.0.len()) {
+            (Some(word), _) => (u64::from_le_bytes(*word), 0),
+            // Two halves that overlap; what is behind the end looks like more of the varint.
+            (None, len @ 4..) => {
+                let half = |at: usize| {
+                    let bytes = self.0[at..].first_chunk::<4>().copied().unwrap_or_default();
+                    u64::from(u32::from_le_bytes(bytes))
+                };
+                let bits = 8 * len as u32;
+                (half(0) | half(len - 4) << (bits - 32), u64::MAX << bits)
+            }
+            _ => return self.any_varint(),
+        };
+        let word = first | last;
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.any_varint();
+        }
+        let n_bits = ends.trailing_zeros() + 1;
+        self.0 = &self.0[n_bits as usize / 8..];
+        Ok(without_high_bits(word & (u64::MAX >> (64 - n_bits))))
+    }
+
+    #[cold]
+    fn any_varint(&mut self) -> Result<u64, WireError> {
         let mut value = 0;
         for (index, byte) in self.0.iter().take(10).enumerate() {
             value |= u64::from(byte & 0x7f) << (7 * index);
@@ -101,6 +129,18 @@ impl<'a> Wire<'a> {
         self.take(length)
     }
 
+    /// The contents of the next field if its key is this byte and it is shorter than 128 bytes, and whole.
+    #[inline]
+    pub(super) fn short_field(&mut self, key: u8) -> Option<&'a [u8]> {
+        let [first, length, rest @ ..] = self.0 else { return None };
+        if *first != key || *length >= 0x80 {
+            return None;
+        }
+        let (content, rest) = rest.split_at_checked(usize::from(*length))?;
+        self.0 = rest;
+        Some(content)
+    }
+
     #[inline]
     pub(crate) fn double(&mut self, field: u32, wire_type: u8) -> Result<f64, WireError> {
         if wire_type != FIXED64 {
@@ -119,6 +159,7 @@ impl<'a> Wire<'a> {
     }
 
     /// Steps over an unknown field.
+    #[inline]
     pub(crate) fn skip(&mut self, field: u32, wire_type: u8) -> Result<(), WireError> {
         self.skip_nested(field, wire_type, GROUP_DEPTH_MAX)
     }
@@ -147,5 +188,45 @@ impl<'a> Wire<'a> {
             }
             _ => Err(WireError::WrongType { field, wire_type }),
         }
+    }
+}
+
+/// Moves the low seven bits of each byte together.
+#[inline]
+fn without_high_bits(word: u64) -> u64 {
+    let sevens = word & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = (sevens & 0x007f_007f_007f_007f) | (sevens & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    (fours & 0x0fff_ffff) | (fours & 0x0fff_ffff_0000_0000) >> 4
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_of_every_length_with_anything_behind_them() {
+        let mut values: Vec<u64> = (0..64).flat_map(|n| [1 << n, (1 << n) - 1, !0 >> n]).collect();
+        values.extend([1_800_000_000_123, -1_i64 as u64, i64::MIN as u64]);
+        for value in values {
+            let mut bytes = Vec::new();
+            prost::encoding::encode_varint(value, &mut bytes);
+            let length = bytes.len();
+            for behind in [&[][..], &[0; 9], &[0xff; 9], &[0x80, 1]] {
+                bytes.truncate(length);
+                bytes.extend_from_slice(behind);
+                let mut wire = Wire(&bytes);
+                assert_eq!(wire.varint(), Ok(value), "{bytes:x?}");
+                assert_eq!(wire.0, behind, "{bytes:x?}");
+            }
+            for end in 0..length {
+                assert_eq!(Wire(&bytes[..end]).varint(), Err(WireError::Truncated));
+            }
+        }
+        assert_eq!(Wire(&[0xff; 12]).varint(), Err(WireError::VarintTooLong));
+        let too_large = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 2];
+        assert_eq!(Wire(&too_large).varint(), Err(WireError::VarintTooLong));
+        // Longer than it need be.
+        assert_eq!(Wire(&[0x80, 0x80, 0]).varint(), Ok(0));
     }
 }

@@ -17,7 +17,7 @@ use axum::{
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
@@ -125,7 +125,7 @@ struct ByReason {
     reason: Reason,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Reason {
     NoToken,
     UnknownToken,
@@ -133,6 +133,8 @@ enum Reason {
     ForeignPage,
     Unavailable,
 }
+
+service::label_values!(Reason);
 
 impl Denied {
     pub(crate) fn register(registry: &mut Registry) -> Self {

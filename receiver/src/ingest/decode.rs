@@ -23,6 +23,8 @@ use super::{
     gate::{Judged, Standing},
     histogram,
     keys::{Found, Halves, Meaning},
+    newcomers::{Brought, Newcomer, Newcomers},
+    pairs::PairHasher,
     quota::{self, Written},
     replicas::{Peer, Snapshot},
     validate::{self, RawLabels},
@@ -30,7 +32,7 @@ use super::{
 use crate::{
     model::Sample,
     storage::{
-        catalogue::{Description, Identity, Index, Known, Position, RawHasher, RawKey, Unknown},
+        catalogue::{Description, Identity, Index, Known, Position, RawHasher, RawKey},
         commit::{Content, Incoming, IncomingHistogram},
         exemplar::{Exemplar, IncomingExemplar},
         histogram::HistogramSample,
@@ -46,7 +48,7 @@ pub(super) const JOB: &str = "job";
 pub(super) struct Decoded {
     /// Of series that the index knows.
     pub(super) content: Content,
-    pub(super) unknown: Vec<UnknownSeries>,
+    pub(super) unknown: Newcomers,
     pub(super) metadata: Vec<Description>,
     /// What is to be remembered once the metadata is stored.
     pub(super) described: Vec<(Position, u64)>,
@@ -61,19 +63,6 @@ pub(super) struct Decoded {
     pub(super) refusals: Refusals,
 }
 
-/// A series that the index does not know, with what it brought.
-#[derive(Debug)]
-pub(super) struct UnknownSeries {
-    pub(super) series: Unknown,
-    /// Who sends it.
-    pub(super) peer: Peer,
-    pub(super) samples: Vec<Sample>,
-    pub(super) histograms: Vec<HistogramSample>,
-    pub(super) exemplars: Vec<Exemplar>,
-    /// Times of samples, and since when those count.
-    pub(super) starts: Vec<(i64, i64)>,
-}
-
 /// What decoding looks things up in.
 #[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
@@ -83,6 +72,7 @@ pub(super) struct Context<'a> {
     /// What is limited, and what was written lately.
     pub(super) quota: Option<(&'a quota::Settings, &'a Written)>,
     pub(super) hasher: &'a RawHasher,
+    pub(super) pairs: &'a PairHasher,
     pub(super) starts: &'a Starts,
     pub(super) described: &'a Described,
     pub(super) limits: &'a Limits,
@@ -223,8 +213,8 @@ impl<L> Series<'_, L> {
 /// What became of a series.
 enum Taken {
     Known(Known),
-    /// New, or nothing of it was to be stored.
-    New,
+    /// New, or nothing of it was to be stored; the name of its metric as the rules have it.
+    New(Box<str>),
     /// The rules drop it, or another replica than its sender leads.
     Dropped,
     Refused,
@@ -300,8 +290,9 @@ impl Decoder<'_> {
                 }
                 let raw_key = key.expect("labels that are in order have a key");
                 self.expand(labels.iter().map(|l| l.name.len() + l.value.len()).sum())?;
-                self.unknown(Unknown { raw_key, labels }, &series, exemplar)?;
-                Ok(Taken::New)
+                let name = labels.metric_name().into();
+                self.unknown(raw_key, labels, &series, exemplar)?;
+                Ok(Taken::New(name))
             }
             Err(reason) => {
                 self.refuse_series(reason, &series);
@@ -404,7 +395,8 @@ impl Decoder<'_> {
 
     fn unknown<L: RawLabels>(
         &mut self,
-        unknown: Unknown,
+        raw_key: RawKey,
+        labels: Labels,
         series: &Series<'_, L>,
         exemplar: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
     ) -> Result<(), WriteError> {
@@ -427,19 +419,18 @@ impl Decoder<'_> {
         let histograms = self.histograms(series)?;
         let exemplars = self.exemplars(series, exemplar);
         // A series is created by its first sample, not by being mentioned.
-        let n_elements = samples.len() + histograms.len() + exemplars.len();
+        let brought = Brought { samples, histograms, exemplars, starts };
+        let n_elements = brought.n_elements();
         if n_elements > 0 {
-            if let Err(reason) = self.may_create(&unknown.labels) {
+            if let Err(reason) = self.may_create(&labels) {
                 let named = || validate::display(series.labels);
                 self.decoded.refusals.add(reason, n_elements, named);
                 return Ok(());
             }
-            let (series, peer) = (unknown, self.peer);
-            let unknown = UnknownSeries { series, peer, samples, histograms, exemplars, starts };
-            self.decoded.unknown.push(unknown);
+            self.decoded.unknown.push(Newcomer { raw_key, peer: self.peer, labels, brought });
         } else if self.peer != Peer::NOBODY {
             let standby = Meaning::Standby(self.peer);
-            self.decoded.learned.push((unknown.raw_key, standby));
+            self.decoded.learned.push((raw_key, standby));
         }
         Ok(())
     }
@@ -542,7 +533,8 @@ impl Decoder<'_> {
     /// Counts bytes that are copied out of the request.
     fn expand(&mut self, n_bytes: usize) -> Result<(), WriteError> {
         self.expanded_bytes += n_bytes;
-        let limit = self.context.limits.expanded_bytes_max;
+        // Lengths are kept in 32 bits.
+        let limit = self.context.limits.expanded_bytes_max.min(u32::MAX as usize);
         if self.expanded_bytes > limit {
             return Err(WriteError::TooMany { what: Limit::Expanded, limit });
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use prometheus_client::encoding::EncodeLabelValue;
 use proto::remote_write::Element;
 use service::units::{ByteSize, Span};
 
@@ -156,7 +155,7 @@ impl LimitArgs {
 }
 
 /// A bound that a request met. A closed set: it feeds the answer and the metric's label alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Limit {
     /// Bytes of the body.
     Body,
@@ -180,6 +179,8 @@ pub enum Limit {
     /// Samples that wait for the database.
     Queue,
 }
+
+service::label_values!(Limit);
 
 impl Limit {
     pub const ALL: [Self; 13] = [

@@ -29,13 +29,16 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::NoMetricName,
         Self::EmptyLabelName,
         Self::DuplicateLabel,
         Self::InvalidUtf8,
         Self::NulByte,
         Self::TooManyLabels,
+        Self::TooManyReplicas,
+        Self::TooManyActiveSeries,
+        Self::TooManyNewSeries,
         Self::LabelNameTooLong,
         Self::LabelValueTooLong,
         Self::TooFarInFuture,

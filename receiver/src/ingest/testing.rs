@@ -8,6 +8,7 @@ use super::{
     described::Described,
     gate::Standing,
     keys::{Halves, Meaning},
+    pairs::PairHasher,
     quota::Quotas,
     replicas::{Peer, Replicas},
 };
@@ -39,6 +40,7 @@ pub struct Decoding {
     index: Index,
     standing: Standing,
     hasher: RawHasher,
+    pairs: PairHasher,
     starts: Starts,
     described: Described,
     limits: Limits,
@@ -51,6 +53,7 @@ impl Default for Decoding {
             index: Index::default(),
             standing: Standing::new(Rules::default(), Replicas::default(), Quotas::default()),
             hasher: RawHasher::new(),
+            pairs: PairHasher::new(),
             starts: Starts::default(),
             described: Described::default(),
             limits: Limits::default(),
@@ -61,10 +64,21 @@ impl Default for Decoding {
 
 impl Decoding {
     fn context<'a>(&'a self, keys: &'a Halves) -> decode::Context<'a> {
-        let Self { index, standing, hasher, starts, described, limits, .. } = self;
+        let Self { index, standing, hasher, pairs, starts, described, limits, .. } = self;
         let now = i64::MAX / 2;
         let quota = None;
-        decode::Context { index, standing, quota, keys, hasher, starts, described, limits, now }
+        decode::Context {
+            index,
+            standing,
+            quota,
+            keys,
+            hasher,
+            pairs,
+            starts,
+            described,
+            limits,
+            now,
+        }
     }
 
     /// Makes the series of a block known. Gives how many samples it holds.
@@ -76,11 +90,10 @@ impl Decoding {
         let halves = self.standing.keys.halves();
         let decoded = decode::decode(version, block, self.context(&halves)).expect("a block");
         drop(halves);
-        let of_unknown = decoded.unknown.iter().map(|unknown| unknown.samples.len());
-        let n_samples = decoded.content.samples.len() + of_unknown.sum::<usize>();
-        for unknown in decoded.unknown {
+        let n_samples = decoded.content.samples.len() + decoded.unknown.n_samples();
+        for unknown in decoded.unknown.take_apart() {
             let at = self.index.len();
-            let labels = &unknown.series.labels;
+            let labels = &unknown.labels;
             let position = self.index.insert(
                 Identity::of(labels),
                 MetricId(1),
@@ -88,7 +101,7 @@ impl Decoding {
                 SeriesId(at as i64 + 1),
                 labels.iter().map(|label| (&*label.name, &*label.value)),
             );
-            let key = (unknown.series.raw_key, Meaning::Series(position, Peer::NOBODY));
+            let key = (unknown.raw_key, Meaning::Series(position, Peer::NOBODY));
             self.standing.keys.remember([key], at, &Counter::default());
         }
         n_samples

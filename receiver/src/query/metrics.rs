@@ -1,7 +1,7 @@
 //! Counters of queries.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
@@ -19,7 +19,7 @@ struct ByOutcome {
 }
 
 /// What became of a query.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {
     Answered,
     /// It cannot be evaluated over these data, or not at all.
@@ -30,6 +30,8 @@ pub(super) enum Outcome {
     Busy,
     StorageFailed,
 }
+
+service::label_values!(Outcome);
 
 impl Outcome {
     const ALL: [Self; 7] = [

@@ -40,13 +40,6 @@ pub struct Known {
     pub series: SeriesId,
 }
 
-/// A series that a request named and the index did not know.
-#[derive(Debug)]
-pub struct Unknown {
-    pub raw_key: RawKey,
-    pub labels: Labels,
-}
-
 /// The catalogue of one database.
 #[derive(Debug)]
 pub struct Catalogue {
@@ -108,9 +101,8 @@ impl Catalogue {
     }
 
     /// Finds or creates series, in the order given.
-    pub async fn resolve(&self, unknown: Vec<Unknown>) -> Result<Vec<Known>, sqlx::Error> {
-        let identities: Vec<Identity> =
-            unknown.iter().map(|series| Identity::of(&series.labels)).collect();
+    pub async fn resolve(&self, unknown: &[&Labels]) -> Result<Vec<Known>, sqlx::Error> {
+        let identities: Vec<Identity> = unknown.iter().map(|labels| Identity::of(labels)).collect();
         let missing = {
             let index = self.index();
             identities.iter().any(|identity| index.by_identity(*identity).is_none())
@@ -118,7 +110,7 @@ impl Catalogue {
         if missing {
             let placed = {
                 let mut claims = self.claims.lock().await;
-                let (missing, metrics) = self.missing(&identities, &unknown);
+                let (missing, metrics) = self.missing(&identities, unknown);
                 rows::place(&self.db, &mut claims, missing, metrics).await?
             };
             // Not under the lock: requests that bring different series, as those of one sender do, need not wait for each
@@ -142,14 +134,14 @@ impl Catalogue {
     fn missing<'a>(
         &self,
         identities: &[Identity],
-        unknown: &'a [Unknown],
+        unknown: &[&'a Labels],
     ) -> (Vec<(Identity, &'a Labels)>, HashMap<&'a str, i32>) {
         let index = self.index();
         let missing: Vec<(Identity, &Labels)> = identities
             .iter()
             .zip(unknown)
             .filter(|(identity, _)| index.by_identity(**identity).is_none())
-            .map(|(identity, series)| (*identity, &series.labels))
+            .map(|(identity, labels)| (*identity, *labels))
             .collect();
         let names = missing.iter().map(|(_, labels)| labels.metric_name());
         let metrics = names.filter_map(|name| Some((name, index.metric(name)?.0))).collect();

@@ -3,7 +3,7 @@
 //! They are few, and people want to look at them one by one: so they are ordinary rows of `watchpost.exemplar`, committed in
 //! one transaction with the batch that they came with. Requests without exemplars pay nothing for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use promql::model::Labels;
 use sha2::{Digest, Sha256};
@@ -133,6 +133,20 @@ pub(super) async fn read(
         }
     }
     Ok(found)
+}
+
+/// Takes out the exemplars of these series before `end`, in milliseconds: their samples are kept no longer.
+pub(super) async fn expire(
+    db: &PgPool,
+    series: &HashSet<SeriesId>,
+    end: i64,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM watchpost.exemplar WHERE series_id = ANY($1) AND ts < $2")
+        .bind(series.iter().map(|id| id.0).collect::<Vec<_>>())
+        .bind(end)
+        .execute(db)
+        .await
+        .map(drop)
 }
 
 /// Takes out the exemplars that a deletion covers: they are ordinary rows, and go at once.

@@ -1,13 +1,13 @@
 //! Counters of what happens behind the scenes.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
 
 /// The parts of housekeeping, each of which may fail alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Making partitions before they are needed.
     Ahead,
@@ -19,6 +19,8 @@ pub enum Step {
     /// A bug ended it before it was done.
     Whole,
 }
+
+service::label_values!(Step);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByStep {

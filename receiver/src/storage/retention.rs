@@ -21,10 +21,13 @@ use super::{
         DeleteError,
         rewrite::{Cursor, PACKS_AT_ONCE, Rewriter},
     },
+    exemplar,
     lease::Lease,
     partition::{self, Table},
 };
 use crate::model::SeriesId;
+
+const DAY_MS: i64 = 86_400_000;
 
 /// A selector and how long its series are kept: `{job="debug"}=7d`.
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ pub(super) fn days(keep: Duration) -> i32 {
 impl Retention {
     /// How old a sample may be that somebody still keeps, in milliseconds: a day is dropped when all of it is too old.
     pub fn age_ms_max(&self) -> Option<i64> {
-        self.longest_days().map(|days| (i64::from(days) + 1) * 86_400_000)
+        self.longest_days().map(|days| (i64::from(days) + 1) * DAY_MS)
     }
 
     /// After how many days nobody keeps anything; `None`: somebody keeps something for ever.
@@ -188,6 +191,7 @@ pub(super) async fn thin(
                 let cursor = Cursor::Thinned { pack: some[some.len() - 1] };
                 rewriter.packs(table, bucket, some, i64::MIN..i64::MAX, cursor, left).await?;
             }
+            exemplar::expire(db, gone, (i64::from(bucket) + 1) * DAY_MS).await?;
             rewriter.vacuum(table, bucket).await?;
             sqlx::query(
                 "UPDATE watchpost.thinned SET cursor_pack = NULL, job = $3 WHERE source = $1 AND bucket = $2",

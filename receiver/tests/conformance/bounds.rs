@@ -40,26 +40,26 @@ async fn bounds_of_a_request() {
     let test = Receiving::with_limits(limits).await;
     let ts = now();
     let too_large = StatusCode::PAYLOAD_TOO_LARGE;
-    test.meets(&[0; 100_001], too_large, "Decoded").await;
+    test.meets(&[0; 100_001], too_large, "decoded").await;
     let mut request = V2::new();
     for _ in 0..4 {
         request.series(&[("__name__", "x")]).samples = vec![sample(ts, 1.0)];
     }
-    let text = test.meets(&request.bytes(), too_large, "Series").await;
+    let text = test.meets(&request.bytes(), too_large, "series").await;
     assert!(text.contains("more than 3 series"), "{text}");
     let samples: Vec<(i64, f64)> = (0..6).map(|at| (ts + at, 1.0)).collect();
     let request = V2::new().with(&[("__name__", "x")], &samples);
-    test.meets(&request.bytes(), too_large, "Samples").await;
+    test.meets(&request.bytes(), too_large, "samples").await;
     let mut request = V2::new();
     request.request.symbols = vec![String::new(); 10];
-    test.meets(&request.bytes(), too_large, "Symbols").await;
+    test.meets(&request.bytes(), too_large, "symbols").await;
     // Twice a reference of one byte to a string of 3,000.
     let long = "x".repeat(3_000);
     let mut request = V2::new();
     for name in ["a", "b"] {
         request.series(&[("__name__", name), ("l", &long)]).samples = vec![sample(ts, 1.0)];
     }
-    test.meets(&request.bytes(), too_large, "Expanded").await;
+    test.meets(&request.bytes(), too_large, "expanded").await;
     assert_eq!(test.n_series().await, 0);
     // What is within them all is taken.
     let request = V2::new().with(&[("__name__", "x")], &samples[..5]);
@@ -74,13 +74,13 @@ async fn bombs_cost_nothing() {
     for bomb in [&b"\xff\xff\xff\xff\x0f"[..], b"\x80\x80\x80\x10\x00\x00"] {
         test.post(&headers, bomb.to_vec()).await.assert_refused((0, 0, 0), "compressed bytes can");
     }
-    let counted = test.metric("receiver_write_limits_total{limit=\"Ratio\"}").await;
+    let counted = test.metric("receiver_write_limits_total{limit=\"ratio\"}").await;
     assert_eq!(counted.to_bits(), 2.0f64.to_bits());
     // Two bytes each, over a million of them.
     let many = |number: u8, n: usize| [number << 3 | 2, 0].repeat(n);
-    test.meets(&many(5, 1_100_000), StatusCode::PAYLOAD_TOO_LARGE, "Series").await;
-    test.meets(&many(4, 1_100_000), StatusCode::PAYLOAD_TOO_LARGE, "Symbols").await;
-    for (number, limit) in [(2, "Samples"), (3, "Samples"), (4, "Exemplars")] {
+    test.meets(&many(5, 1_100_000), StatusCode::PAYLOAD_TOO_LARGE, "series").await;
+    test.meets(&many(4, 1_100_000), StatusCode::PAYLOAD_TOO_LARGE, "symbols").await;
+    for (number, limit) in [(2, "samples"), (3, "samples"), (4, "exemplars")] {
         let mut body = Vec::new();
         field(&mut body, 5, &many(number, 1_100_000));
         test.meets(&body, StatusCode::PAYLOAD_TOO_LARGE, limit).await;
@@ -135,7 +135,7 @@ async fn bodies_are_bounded_as_they_come() {
         let answer = test.send(request.body(body).unwrap()).await;
         assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{}", answer.text);
     }
-    let counted = test.metric("receiver_write_limits_total{limit=\"Body\"}").await;
+    let counted = test.metric("receiver_write_limits_total{limit=\"body\"}").await;
     assert_eq!(counted.to_bits(), 2.0f64.to_bits());
 }
 
@@ -148,7 +148,7 @@ async fn slow_bodies_are_pushed_back() {
     let answer = test.send(Request::post("/api/v1/write").body(never).unwrap()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.text);
     assert!(answer.headers.contains_key("retry-after"));
-    let counted = test.metric("receiver_write_limits_total{limit=\"BodyTime\"}").await;
+    let counted = test.metric("receiver_write_limits_total{limit=\"body_time\"}").await;
     assert_eq!(counted.to_bits(), 1.0f64.to_bits());
 }
 
@@ -183,7 +183,7 @@ async fn bytes_of_all_requests_are_bounded() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), pushed_back).await.expect("no room is left");
-    assert!(test.metric("receiver_write_limits_total{limit=\"InFlight\"}").await > 0.0);
+    assert!(test.metric("receiver_write_limits_total{limit=\"in_flight\"}").await > 0.0);
     first.abort();
     second.abort();
     let taken = async {
@@ -206,7 +206,7 @@ async fn requests_are_bounded_in_time() {
         .execute(&mut *lock)
         .await
         .unwrap();
-    test.meets(&request.bytes(), StatusCode::SERVICE_UNAVAILABLE, "RequestTime").await;
+    test.meets(&request.bytes(), StatusCode::SERVICE_UNAVAILABLE, "request_time").await;
     lock.rollback().await.unwrap();
     let stored = async {
         while test.v2(&request).await.status != StatusCode::NO_CONTENT {

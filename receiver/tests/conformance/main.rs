@@ -8,9 +8,12 @@ mod bounds;
 mod exemplars;
 mod histograms;
 mod labels;
+#[cfg(target_os = "linux")]
+mod memory;
 mod metadata;
 mod negotiation;
 mod outage;
+mod rules;
 mod samples;
 mod sender;
 mod starts;

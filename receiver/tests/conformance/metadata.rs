@@ -10,7 +10,10 @@ use proto::remote_write::{
 use crate::sender::{Receiving, V2, now, sample};
 
 /// Type, help and unit of a family.
-async fn described(test: &Receiving, name: &str) -> Option<(String, String, Option<String>)> {
+pub(crate) async fn described(
+    test: &Receiving,
+    name: &str,
+) -> Option<(String, String, Option<String>)> {
     sqlx::query_as(
         "SELECT type, help, unit FROM watchpost.metric WHERE name = $1 AND type IS NOT NULL",
     )
@@ -20,7 +23,12 @@ async fn described(test: &Receiving, name: &str) -> Option<(String, String, Opti
     .unwrap()
 }
 
-fn metadata(request: &mut V2, kind: MetricType, help: &str, unit: &str) -> Option<v2::Metadata> {
+pub(crate) fn metadata(
+    request: &mut V2,
+    kind: MetricType,
+    help: &str,
+    unit: &str,
+) -> Option<v2::Metadata> {
     let (help_ref, unit_ref) = (request.symbol(help), request.symbol(unit));
     Some(v2::Metadata { r#type: kind as i32, help_ref, unit_ref })
 }

@@ -78,6 +78,14 @@ impl Receiving {
         Self::with_config(database, config).await
     }
 
+    /// With these rules of the configuration file.
+    pub(crate) async fn with_rules(text: &str) -> Self {
+        let database = testing::database().await;
+        let rules = service::config::parse(text, std::path::Path::new("x.yml")).unwrap();
+        let config = Config { rules, ..Config::new(database.url().to_owned()) };
+        Self::with_config(database, config).await
+    }
+
     async fn on(database: TestDatabase, limits: Limits) -> Self {
         let config = Config { limits, ..Config::new(database.url().to_owned()) };
         Self::with_config(database, config).await

@@ -5,7 +5,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use proto::remote_write::STALE_MARKER_BITS;
+use proto::remote_write::{STALE_MARKER_BITS, v1};
 use receiver::storage::delete;
 
 use crate::harness::{Stored, TestReceiver, now, series};
@@ -275,6 +275,17 @@ async fn series_are_kept_as_long_as_the_first_rule_says() {
             ledger.write(&test, job, (today - age) * day + HOUR, 100, 0.0).await;
         }
     }
+    for name in ["i0", "i1"] {
+        let mut series = series(&[("__name__", METRIC), ("box", name), ("job", "debug")], &[]);
+        let timestamp = (today - 8) * day + HOUR;
+        series.exemplars = vec![v1::Exemplar { timestamp, value: 1.0, labels: Vec::new() }];
+        test.write_surely(vec![series]).await;
+    }
+    let exemplars = async || -> Vec<String> {
+        let query = "SELECT s.labels->>'box' FROM watchpost.exemplar e JOIN watchpost.series s ON s.id = e.series_id ORDER BY 1";
+        sqlx::query_scalar(query).fetch_all(&test.db).await.unwrap()
+    };
+    assert_eq!(exemplars().await, ["i0", "i1"]);
     let mut check = async |clock: i64, step: &str| {
         for hours in [0, 4] {
             housekeep(&test, clock + hours * HOUR).await;
@@ -294,6 +305,7 @@ async fn series_are_kept_as_long_as_the_first_rule_says() {
     };
     let noon = today * day + 12 * HOUR;
     check(noon, "today").await;
+    assert_eq!(exemplars().await, ["i1"], "exemplars go with their samples");
     check(noon + day, "tomorrow").await;
     // Late samples into a day that was thinned.
     for job in ["debug", "app"] {

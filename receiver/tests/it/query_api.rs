@@ -261,7 +261,7 @@ async fn queries_end_with_their_clients() {
     assert_eq!(told.0, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(told.1["errorType"], "timeout");
     let (_, metrics) = test.send(Request::get("/metrics").body(Body::empty()).unwrap()).await;
-    assert!(metrics.contains("receiver_queries_total{outcome=\"Cancelled\"} 2"), "{metrics}");
+    assert!(metrics.contains("receiver_queries_total{outcome=\"cancelled\"} 2"), "{metrics}");
 }
 
 #[tokio::test]

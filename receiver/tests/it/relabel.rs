@@ -47,7 +47,7 @@ async fn series_are_relabelled_once_and_dropped_ones_are_no_failure() {
     assert_eq!(receiver.stored("go_threads").await, []);
     let metrics = receiver.receiver.metrics().text();
     assert!(
-        metrics.contains("receiver_samples_dropped_total{cause=\"Relabelling\"} 6\n"),
+        metrics.contains("receiver_samples_dropped_total{cause=\"relabelling\"} 6\n"),
         "{metrics}"
     );
     assert!(metrics.contains("receiver_samples_total 6\n"), "{metrics}");

@@ -64,7 +64,7 @@ async fn one_of_two_is_taken_and_the_other_is_no_failure() {
     let taken = stored(&receiver).await;
     assert_eq!(taken, (0..5).map(|n| (start + n * 1000, 1.0)).collect::<Vec<_>>());
     let metrics = receiver.receiver.metrics().text();
-    assert!(metrics.contains("receiver_samples_dropped_total{cause=\"Replica\"} 5\n"), "{metrics}");
+    assert!(metrics.contains("receiver_samples_dropped_total{cause=\"replica\"} 5\n"), "{metrics}");
     until("the leader is in the database", async || terms(&receiver).await.len() == 1).await;
 
     // Who has only one of the labels is no replica, and keeps what it has.

@@ -108,7 +108,7 @@ async fn nothing_but_health_is_open_without_a_token() {
         let bearer = format!("Bearer {}", reader.expose());
         ask(&receiver, "GET", "/metrics", &[("Authorization", &bearer)], "").await
     };
-    assert!(metrics.contains("receiver_requests_denied_total{reason=\"NoToken\"}"), "{metrics}");
+    assert!(metrics.contains("receiver_requests_denied_total{reason=\"no_token\"}"), "{metrics}");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use receiver::{
     model::{Clock, Sample, SeriesId},
     storage::{
         Closing, HousekeepingError, Options, Storage,
-        catalogue::{Known, RawHasher, Unknown},
+        catalogue::Known,
         commit::{AppendError, Committed, Incoming, Listener},
         flush::{FlushError, Flushed},
     },
@@ -41,7 +41,6 @@ impl Listener for Nobody {
 pub(crate) struct Simulated {
     pub(crate) storage: Storage,
     closing: Closing,
-    hasher: RawHasher,
     pub(crate) clock: Arc<AtomicI64>,
 }
 
@@ -67,7 +66,7 @@ impl Simulated {
             clock: Clock::Manual(Arc::clone(clock)),
         };
         let (storage, closing) = Storage::open(options, Arc::new(Nobody)).await.unwrap();
-        Self { storage, closing, hasher: RawHasher::new(), clock: Arc::clone(clock) }
+        Self { storage, closing, clock: Arc::clone(clock) }
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -75,11 +74,9 @@ impl Simulated {
     }
 
     pub(crate) async fn series(&self, numbers: &[u32]) -> Vec<Known> {
-        let unknown = numbers
-            .iter()
-            .map(|n| Unknown { raw_key: self.hasher.key(&n.to_le_bytes()), labels: labels(*n) })
-            .collect();
-        self.storage.catalogue().resolve(unknown).await.unwrap()
+        let labels: Vec<Labels> = numbers.iter().map(|n| labels(*n)).collect();
+        let unknown: Vec<&Labels> = labels.iter().collect();
+        self.storage.catalogue().resolve(&unknown).await.unwrap()
     }
 
     pub(crate) async fn append(&self, samples: &[(Known, i64, u64)]) -> Result<(), AppendError> {

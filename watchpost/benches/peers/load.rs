@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use proto::remote_write;
 
-use super::workload::Requests;
+use super::workload::{Protocol, Requests};
 
 /// How it went.
 #[derive(Debug)]
@@ -31,7 +32,11 @@ impl Sent {
 }
 
 /// Sends the requests of each connection in order, one after the other, all connections at once.
-pub(crate) async fn send(url: &str, connections: &[Requests]) -> anyhow::Result<Sent> {
+pub(crate) async fn send(
+    url: &str,
+    connections: &[Requests],
+    protocol: Protocol,
+) -> anyhow::Result<Sent> {
     let started = Instant::now();
     let mut sending = Vec::new();
     for requests in connections {
@@ -43,7 +48,7 @@ pub(crate) async fn send(url: &str, connections: &[Requests]) -> anyhow::Result<
             let mut retried = 0;
             for request in requests {
                 let begun = Instant::now();
-                while !post(&client, &url, request.clone()).await? {
+                while !post(&client, &url, request.clone(), protocol).await? {
                     retried += 1;
                     tokio::time::sleep(Duration::from_millis(30)).await;
                 }
@@ -63,12 +68,21 @@ pub(crate) async fn send(url: &str, connections: &[Requests]) -> anyhow::Result<
 }
 
 /// `false`: pushed back, send it again.
-async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> anyhow::Result<bool> {
+async fn post(
+    client: &reqwest::Client,
+    url: &str,
+    body: Bytes,
+    protocol: Protocol,
+) -> anyhow::Result<bool> {
+    let (content_type, version) = match protocol {
+        Protocol::V1 => ("application/x-protobuf", "0.1.0"),
+        Protocol::V2 => (remote_write::V2_CONTENT_TYPE, "2.0.0"),
+    };
     let response = client
         .post(url)
         .header("Content-Encoding", "snappy")
-        .header("Content-Type", "application/x-protobuf")
-        .header("X-Prometheus-Remote-Write-Version", "0.1.0")
+        .header("Content-Type", content_type)
+        .header("X-Prometheus-Remote-Write-Version", version)
         .body(body)
         .send()
         .await

@@ -34,7 +34,7 @@ use receiver::model::now_ms;
 
 use self::{
     peer::{Peer, Running},
-    workload::Workload,
+    workload::{Protocol, Workload},
 };
 
 #[derive(Parser)]
@@ -69,6 +69,9 @@ enum Command {
             default_value = "watchpost,victoria-metrics,prometheus,rows,timescaledb"
         )]
         peers: Vec<Peer>,
+        /// Versions of remote write, one after the other
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "1.0")]
+        protocols: Vec<Protocol>,
     },
     /// What recorded requests weigh through all stages of storage
     Capture {
@@ -109,10 +112,11 @@ fn main() -> anyhow::Result<()> {
     };
     runtime.block_on(async {
         match command {
-            Command::Ingest { series, rounds, samples, connections, warm, peers } => {
+            Command::Ingest { series, rounds, samples, connections, warm, peers, protocols } => {
                 let end = now_ms();
-                let workload = Workload { series, rounds, samples, connections, end };
-                ingest(workload, warm, &peers).await
+                let protocol = Protocol::V1;
+                let workload = Workload { series, rounds, samples, connections, protocol, end };
+                ingest(workload, warm, &peers, &protocols).await
             }
             Command::Capture { file, times, restless } => capture(&file, times, restless).await,
             Command::Million { series, rounds } => million(series, rounds).await,
@@ -121,69 +125,88 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
-async fn ingest(workload: Workload, warm: bool, peers: &[Peer]) -> anyhow::Result<()> {
-    let requests = workload.requests();
-    let before = workload.end - workload.rounds as i64 * workload::STEP_MS;
-    let first_round = Workload { rounds: usize::from(warm), end: before, ..workload }.requests();
-    let samples = workload.n_samples() as f64;
-    let bytes: usize = requests.iter().flatten().map(bytes::Bytes::len).sum();
+async fn ingest(
+    workload: Workload,
+    warm: bool,
+    peers: &[Peer],
+    protocols: &[Protocol],
+) -> anyhow::Result<()> {
     println!(
-        "{} series × {} rounds, {} samples a request, {} connections; {:.1} B/sample on the wire\n",
-        workload.series,
-        workload.rounds,
-        workload.samples,
-        workload.connections,
-        bytes as f64 / samples
+        "{} series × {} rounds, {} samples a request, {} connections\n",
+        workload.series, workload.rounds, workload.samples, workload.connections,
     );
     println!(
-        "| | samples/s | CPU ns/sample (program alone) | ack p50 | p99 | memory | WAL B/sample | disk B/sample | pushed back |"
+        "| | remote write | B/sample on the wire | samples/s | CPU ns/sample (program alone, sender) | ack p50 | p99 | memory | WAL B/sample | disk B/sample | pushed back |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|");
     for peer in peers {
-        let Some(version) = peer.version() else {
-            println!("| {} | {} | | | | | | | |", peer.name(), peer.hint());
-            continue;
-        };
-        let mut running = Running::start(*peer).await?;
-        let db = running.database().await?;
-        running.send(&first_round).await?;
-        let wal_before = match &db {
-            Some(db) => engine::wal(db).await?,
-            None => 0,
-        };
-        let empty = running.disk().await?;
-        let (before, own_before) = (running.usage(), running.own_usage());
-        let sent = running.send(&requests).await?;
-        let (after, own_after) = (running.usage(), running.own_usage());
-        let wal = match &db {
-            Some(db) => format!("{:.2}", (engine::wal(db).await? - wal_before) as f64 / samples),
-            None => "–".to_owned(),
-        };
-        running.stop_program()?;
-        let per_sample = |cpu: Duration| cpu.as_nanos() as f64 / samples;
-        println!(
-            "| {} {version} | {:.0} k | {:.0} ({:.0}) | {:.1} ms | {:.1} ms | {:.0} MB | {wal} | {:.2} | {} |",
-            peer.name(),
-            samples / sent.took.as_secs_f64() / 1e3,
-            per_sample(after.cpu - before.cpu),
-            per_sample(own_after.cpu - own_before.cpu),
-            sent.ack(0.5).as_secs_f64() * 1e3,
-            sent.ack(0.99).as_secs_f64() * 1e3,
-            after.memory as f64 / 1e6,
-            running.disk().await?.saturating_sub(empty) as f64 / samples,
-            sent.retried,
-        );
-        if let Some(db) = db {
-            db.close().await;
+        let mut rates = Vec::new();
+        for protocol in protocols.iter().filter(|protocol| peer.speaks(**protocol)) {
+            rates.extend(measure(Workload { protocol: *protocol, ..workload }, warm, *peer).await?);
         }
-        if let Some(postgres) = running.postgres.take() {
-            postgres.stop().await;
+        if let [first, second] = rates[..] {
+            println!("\n{}: {:.2} × the samples per second\n", peer.name(), second / first);
         }
     }
     println!(
         "\nWatchpost's answer means committed to PostgreSQL, which has synced it; the others' that it is in memory. Rows are copied as they lie, decoded before the clock starts: less than any program that takes remote write could do."
     );
     Ok(())
+}
+
+/// Prints one line and gives samples per second; nothing where the peer is not installed.
+async fn measure(workload: Workload, warm: bool, peer: Peer) -> anyhow::Result<Option<f64>> {
+    let Some(version) = peer.version() else {
+        println!("| {} | {} | | | | | | | | | |", peer.name(), peer.hint());
+        return Ok(None);
+    };
+    let protocol = workload.protocol;
+    let requests = workload.requests();
+    let before = workload.end - workload.rounds as i64 * workload::STEP_MS;
+    let first_round = Workload { rounds: usize::from(warm), end: before, ..workload }.requests();
+    let samples = workload.n_samples() as f64;
+    let bytes: usize = requests.iter().flatten().map(bytes::Bytes::len).sum();
+    let mut running = Running::start(peer).await?;
+    let db = running.database().await?;
+    running.send(&first_round, protocol).await?;
+    let wal_before = match &db {
+        Some(db) => engine::wal(db).await?,
+        None => 0,
+    };
+    let empty = running.disk().await?;
+    let all = || (running.usage(), running.own_usage(), usage::alone(std::process::id()));
+    let (before, own_before, sender_before) = all();
+    let sent = running.send(&requests, protocol).await?;
+    let (after, own_after, sender_after) = all();
+    let wal = match &db {
+        Some(db) => format!("{:.2}", (engine::wal(db).await? - wal_before) as f64 / samples),
+        None => "–".to_owned(),
+    };
+    running.stop_program()?;
+    let per_sample = |cpu: Duration| cpu.as_nanos() as f64 / samples;
+    let rate = samples / sent.took.as_secs_f64();
+    println!(
+        "| {} {version} | {} | {:.1} | {:.0} k | {:.0} ({:.0}, {:.0}) | {:.1} ms | {:.1} ms | {:.0} MB | {wal} | {:.2} | {} |",
+        peer.name(),
+        protocol.number(),
+        bytes as f64 / samples,
+        rate / 1e3,
+        per_sample(after.cpu - before.cpu),
+        per_sample(own_after.cpu - own_before.cpu),
+        per_sample(sender_after - sender_before),
+        sent.ack(0.5).as_secs_f64() * 1e3,
+        sent.ack(0.99).as_secs_f64() * 1e3,
+        after.memory as f64 / 1e6,
+        running.disk().await?.saturating_sub(empty) as f64 / samples,
+        sent.retried,
+    );
+    if let Some(db) = db {
+        db.close().await;
+    }
+    if let Some(postgres) = running.postgres.take() {
+        postgres.stop().await;
+    }
+    Ok(Some(rate))
 }
 
 async fn capture(file: &std::path::Path, times: i64, restless: bool) -> anyhow::Result<()> {
@@ -218,11 +241,13 @@ async fn capture(file: &std::path::Path, times: i64, restless: bool) -> anyhow::
 }
 
 async fn million(series: usize, rounds: usize) -> anyhow::Result<()> {
-    let workload = Workload { series, rounds, samples: 2000, connections: 4, end: now_ms() };
+    let protocol = Protocol::V1;
+    let workload =
+        Workload { series, rounds, samples: 2000, connections: 4, protocol, end: now_ms() };
     let mut running = Running::start(Peer::Watchpost).await?;
     let idle = running.own_usage();
     let requests = workload.requests();
-    let sent = running.send(&requests).await?;
+    let sent = running.send(&requests, protocol).await?;
     let (usage, whole) = (running.own_usage(), running.usage());
     let per_series = |bytes: u64| bytes as f64 / series as f64;
     println!(
@@ -254,7 +279,8 @@ async fn read(series: usize, hours: usize) -> anyhow::Result<()> {
     let rounds = hours * 240;
     // A whole day that has passed.
     let end = now_ms() / engine::DAY_MS * engine::DAY_MS;
-    let workload = Workload { series, rounds, samples: 10_000, connections: 1, end };
+    let protocol = Protocol::V1;
+    let workload = Workload { series, rounds, samples: 10_000, connections: 1, protocol, end };
     let (requests, mut incoming) = tokio::sync::mpsc::channel(16);
     let making = tokio::task::spawn_blocking(move || {
         workload.each_request(0, |request| drop(requests.blocking_send(request)));

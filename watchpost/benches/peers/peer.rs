@@ -20,7 +20,7 @@ use super::{
     load::{self, Sent},
     rows,
     usage::{self, Usage},
-    workload::Requests,
+    workload::{Protocol, Requests},
 };
 
 /// A server that has TimescaleDB, as a superuser: `postgres://postgres@localhost/bench`.
@@ -46,6 +46,11 @@ impl Peer {
             Self::Rows => "rows in PostgreSQL",
             Self::Timescaledb => "rows in TimescaleDB",
         }
+    }
+
+    /// Whether it takes that protocol.
+    pub(crate) fn speaks(self, protocol: Protocol) -> bool {
+        protocol == Protocol::V1 || matches!(self, Self::Watchpost | Self::Prometheus)
     }
 
     /// What is said where it is missing.
@@ -152,9 +157,13 @@ impl Running {
     }
 
     /// Sends requests as this peer takes them.
-    pub(crate) async fn send(&self, requests: &[Requests]) -> anyhow::Result<Sent> {
+    pub(crate) async fn send(
+        &self,
+        requests: &[Requests],
+        protocol: Protocol,
+    ) -> anyhow::Result<Sent> {
         match self.child {
-            Some(_) => load::send(&format!("{}/api/v1/write", self.url), requests).await,
+            Some(_) => load::send(&format!("{}/api/v1/write", self.url), requests, protocol).await,
             None => rows::send(&self.url, requests).await,
         }
     }

@@ -62,6 +62,15 @@ pub(crate) fn of(roots: &[u32]) -> Usage {
     usage
 }
 
+/// Processor time of one process, without what it started.
+pub(crate) fn alone(pid: u32) -> Duration {
+    let own = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = own.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let number = |at: usize| fields.get(at - 3).and_then(|text| text.parse().ok()).unwrap_or(0);
+    let ticks: u64 = number(14) + number(15);
+    Duration::from_millis(ticks * 10)
+}
+
 /// All files below a folder, in bytes on the disk.
 pub(crate) fn disk(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;

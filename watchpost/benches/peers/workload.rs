@@ -1,12 +1,35 @@
 //! Requests as Prometheus would send them from hosts with `node_exporter`s: made in advance, so that sending them costs
 //! the machine as little as can be.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
+use proto::remote_write::walk;
 
 /// Series of one host.
 const HOST_SERIES: usize = 1000;
 /// Milliseconds between two scrapes.
 pub(crate) const STEP_MS: i64 = 15_000;
+
+/// How it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Protocol {
+    /// Remote write 1.0
+    #[value(name = "1.0")]
+    V1,
+    /// Remote write 2.0
+    #[value(name = "2.0")]
+    V2,
+}
+
+impl Protocol {
+    pub(crate) fn number(self) -> &'static str {
+        match self {
+            Self::V1 => "1.0",
+            Self::V2 => "2.0",
+        }
+    }
+}
 
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +39,7 @@ pub(crate) struct Workload {
     /// Samples of one request.
     pub(crate) samples: usize,
     pub(crate) connections: usize,
+    pub(crate) protocol: Protocol,
     /// The time of the last round, in milliseconds since the Unix epoch.
     pub(crate) end: i64,
 }
@@ -77,25 +101,73 @@ impl Workload {
                 host_series(host, n, &mut random)
             })
             .collect();
-        let mut body = Vec::new();
+        let mut request = Request::default();
         let mut n = 0;
         for round in 0..self.rounds {
             let scrape = self.end - (self.rounds - 1 - round) as i64 * STEP_MS;
             for (at, series) in series.iter_mut().enumerate() {
                 // Hosts are not scraped at once.
                 let ts = scrape - STEP_MS + (at / HOST_SERIES * 7919 % 15_000) as i64;
-                put_series(&mut body, &series.labels, ts, series.value.next(&mut random));
+                request.add(self.protocol, &series.labels, ts, series.value.next(&mut random));
                 n += 1;
                 if n == self.samples {
-                    sink(proto::snappy::compress(&body).into());
-                    body.clear();
+                    sink(request.finish());
                     n = 0;
                 }
             }
         }
         if n > 0 {
-            sink(proto::snappy::compress(&body).into());
+            sink(request.finish());
         }
+    }
+}
+
+/// A request in the making.
+#[derive(Default)]
+struct Request {
+    /// Of 2.0: the strings so far, as they lie in the message, and their numbers.
+    symbols: Vec<u8>,
+    numbers: HashMap<Vec<u8>, u32>,
+    series: Vec<u8>,
+}
+
+impl Request {
+    fn add(&mut self, protocol: Protocol, labels: &[u8], ts: i64, value: f64) {
+        match protocol {
+            Protocol::V1 => put_series(&mut self.series, labels, ts, value),
+            Protocol::V2 => {
+                self.number(b"");
+                let mut refs = Vec::new();
+                for label in walk::labels(labels) {
+                    let (name, text) = label.expect("labels are encoded above");
+                    put_varint(&mut refs, self.number(name));
+                    put_varint(&mut refs, self.number(text));
+                }
+                put_referenced_series(&mut self.series, &refs, ts, value);
+            }
+        }
+    }
+
+    /// Strings stand in the order of their first use, as Prometheus has them.
+    fn number(&mut self, text: &[u8]) -> u64 {
+        let next = self.numbers.len() as u32;
+        if let Some(known) = self.numbers.get(text) {
+            return u64::from(*known);
+        }
+        self.numbers.insert(text.to_owned(), next);
+        self.symbols.push(0x22);
+        put_varint(&mut self.symbols, text.len() as u64);
+        self.symbols.extend_from_slice(text);
+        u64::from(next)
+    }
+
+    /// Compressed; the next request starts anew.
+    fn finish(&mut self) -> Bytes {
+        self.symbols.append(&mut self.series);
+        let body = proto::snappy::compress(&self.symbols).into();
+        self.symbols.clear();
+        self.numbers.clear();
+        body
     }
 }
 
@@ -233,14 +305,34 @@ fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
 
 /// A `TimeSeries` with one sample as field 1 of a `WriteRequest`.
 fn put_series(out: &mut Vec<u8>, labels: &[u8], ts: i64, value: f64) {
-    let mut sample = vec![0x09];
-    sample.extend_from_slice(&value.to_le_bytes());
-    sample.push(0x10);
-    put_varint(&mut sample, ts as u64);
+    let sample = sample(ts, value);
     out.push(0x0a);
     put_varint(out, (labels.len() + 2 + sample.len()) as u64);
     out.extend_from_slice(labels);
     out.push(0x12);
     put_varint(out, sample.len() as u64);
     out.extend_from_slice(&sample);
+}
+
+/// The same as field 5 of a 2.0 `Request`. `refs` are packed.
+fn put_referenced_series(out: &mut Vec<u8>, refs: &[u8], ts: i64, value: f64) {
+    let sample = sample(ts, value);
+    let mut series = vec![0x0a];
+    put_varint(&mut series, refs.len() as u64);
+    series.extend_from_slice(refs);
+    series.push(0x12);
+    put_varint(&mut series, sample.len() as u64);
+    series.extend_from_slice(&sample);
+    out.push(0x2a);
+    put_varint(out, series.len() as u64);
+    out.extend_from_slice(&series);
+}
+
+/// The same message in both versions.
+fn sample(ts: i64, value: f64) -> Vec<u8> {
+    let mut sample = vec![0x09];
+    sample.extend_from_slice(&value.to_le_bytes());
+    sample.push(0x10);
+    put_varint(&mut sample, ts as u64);
+    sample
 }

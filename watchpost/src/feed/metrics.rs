@@ -1,7 +1,7 @@
 //! What the feed counts; shown with the receiver's own metrics.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
@@ -16,12 +16,14 @@ pub struct FeedMetrics {
 }
 
 /// How a scrape ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Scraped {
     Answered,
     Failed,
     TimedOut,
 }
+
+service::label_values!(Scraped);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {

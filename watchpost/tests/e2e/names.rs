@@ -200,7 +200,7 @@ async fn rules_and_dashboards_name_what_is_there() {
     known.add(&get(format!("{blackbox}/metrics")).await);
     let own = until("a scrape that was stored", async || {
         let page = get(format!("{}metrics", running.console)).await;
-        page.contains("outcome=\"Stored\"").then_some(page)
+        page.contains("outcome=\"stored\"").then_some(page)
     })
     .await;
     known.add(&own);

@@ -8,7 +8,6 @@ use receiver::{
     model::{Sample, now_ms},
     storage::{
         Options, Storage,
-        catalogue::{RawKey, Unknown},
         commit::{Committed, Incoming, Listener},
     },
 };
@@ -40,10 +39,9 @@ async fn report_and_delete_from_the_command_line() {
     let url = database.url();
     let options = Options::new(url.to_owned(), "test".to_owned());
     let (store, closing) = Storage::open(options, Arc::new(Nobody)).await.unwrap();
-    for (n, job) in ["debug", "app"].into_iter().enumerate() {
+    for job in ["debug", "app"] {
         let labels = Labels::from_pairs([("__name__", "up"), ("job", job)]).unwrap();
-        let unknown = Unknown { raw_key: RawKey(n as u128), labels };
-        let known = store.catalogue().resolve(vec![unknown]).await.unwrap()[0];
+        let known = store.catalogue().resolve(&[&labels]).await.unwrap()[0];
         let sample = |i: i64| Sample { ts: now_ms() - i * 1000, value: i as f64 };
         let samples = (0..500).map(|i| Incoming { known, sample: sample(i) }).collect();
         store.append(samples).await.unwrap();

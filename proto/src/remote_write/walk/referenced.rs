@@ -81,26 +81,45 @@ pub fn v2<'a, V: ReferencedVisitor<'a>>(
     // Once for the strings: nothing says that they stand before the series. Stepping over a series costs two varints.
     let mut symbols = Symbols::default();
     let mut wire = Wire(body);
+    let mut first_series = None;
     while !wire.is_empty() {
+        let start = wire;
+        if let Some(symbol) = wire.short_field(0x22) {
+            push(&mut symbols.0, symbol, Element::Symbol, bounds.symbols)?;
+            continue;
+        }
+        if wire.short_field(0x2a).is_some() {
+            first_series.get_or_insert(start);
+            continue;
+        }
         match wire.key()? {
             (4, wire_type) => {
                 let symbol = wire.len_delimited(4, wire_type)?;
                 push(&mut symbols.0, symbol, Element::Symbol, bounds.symbols)?;
+            }
+            (5, wire_type) => {
+                first_series.get_or_insert(start);
+                wire.skip(5, wire_type)?;
             }
             (field, wire_type) => wire.skip(field, wire_type)?,
         }
     }
     visitor.symbols(&symbols)?;
     let mut gathered = Gathered::default();
-    let mut wire = Wire(body);
+    let mut wire = first_series.unwrap_or(wire);
     while !wire.is_empty() {
-        match wire.key()? {
-            (5, wire_type) => {
-                gathered.read(wire.len_delimited(5, wire_type)?, bounds)?;
-                visitor.series(&symbols, gathered.series())?;
-            }
-            (field, wire_type) => wire.skip(field, wire_type)?,
-        }
+        let message = match wire.short_field(0x2a) {
+            Some(message) => message,
+            None => match wire.key()? {
+                (5, wire_type) => wire.len_delimited(5, wire_type)?,
+                (field, wire_type) => {
+                    wire.skip(field, wire_type)?;
+                    continue;
+                }
+            },
+        };
+        gathered.read(message, bounds)?;
+        visitor.series(&symbols, gathered.series())?;
     }
     Ok(())
 }
@@ -118,6 +137,7 @@ struct Gathered<'a> {
 }
 
 impl<'a> Gathered<'a> {
+    #[inline]
     fn series(&self) -> ReferencedSeries<'_> {
         ReferencedSeries {
             labels: &self.label_refs,
@@ -139,19 +159,20 @@ impl<'a> Gathered<'a> {
         self.histograms.clear();
         (self.metadata, self.created_timestamp) = (None, 0);
         let mut wire = Wire(message);
+        // As every encoder writes it: packed references, then samples.
+        if let Some(packed) = wire.short_field(0x0a) {
+            self.refer_all(packed)?;
+        }
+        while let Some(message) = wire.short_field(0x12) {
+            push(&mut self.samples, sample::<true>(message)?, Element::Sample, bounds.elements)?;
+        }
         while !wire.is_empty() {
             match wire.key()? {
                 (1, VARINT) => {
                     let reference = wire.varint()? as u32;
                     self.refer(reference);
                 }
-                (1, wire_type) => {
-                    let mut packed = Wire(wire.len_delimited(1, wire_type)?);
-                    while !packed.is_empty() {
-                        let reference = packed.varint()? as u32;
-                        self.refer(reference);
-                    }
-                }
+                (1, wire_type) => self.refer_all(wire.len_delimited(1, wire_type)?)?,
                 (2, wire_type) => {
                     let read = sample::<true>(wire.len_delimited(2, wire_type)?)?;
                     push(&mut self.samples, read, Element::Sample, bounds.elements)?;
@@ -172,6 +193,48 @@ impl<'a> Gathered<'a> {
                 (field, wire_type) => wire.skip(field, wire_type)?,
             }
         }
+        Ok(())
+    }
+
+    /// Takes packed references.
+    #[inline]
+    fn refer_all(&mut self, packed: &[u8]) -> Result<(), WireError> {
+        // A reference takes a byte at least.
+        if self.label_refs.len() + packed.len() > LABEL_REFS_KEPT {
+            let mut packed = Wire(packed);
+            while !packed.is_empty() {
+                let reference = packed.varint()? as u32;
+                self.refer(reference);
+            }
+            return Ok(());
+        }
+        let before = self.label_refs.len();
+        self.label_refs.resize(before + packed.len(), 0);
+        let mut n_refs = 0;
+        let mut rest = packed;
+        for place in &mut self.label_refs[before..] {
+            // Two bytes reach further than the table of a usual request.
+            *place = match *rest {
+                [] => break,
+                [low, ref behind @ ..] if low < 0x80 => {
+                    rest = behind;
+                    u32::from(low)
+                }
+                [low, high, ref behind @ ..] if high < 0x80 => {
+                    rest = behind;
+                    u32::from(low & 0x7f) | u32::from(high) << 7
+                }
+                _ => {
+                    let mut longer = Wire(rest);
+                    let reference = longer.varint()? as u32;
+                    rest = longer.0;
+                    reference
+                }
+            };
+            n_refs += 1;
+        }
+        self.label_refs.truncate(before + n_refs);
+        self.n_label_refs += n_refs;
         Ok(())
     }
 

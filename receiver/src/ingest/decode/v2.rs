@@ -1,8 +1,11 @@
 //! Remote write 2.0: labels are references into one table of strings.
 //!
-//! Each string is hashed once; a series is found by the hash of its strings' hashes, in the order of its references. So the
-//! numbers of the strings, which differ from request to request, do not matter.
+//! Each string is hashed once; a series is found by the hash of its strings' hashes, in the order of its references
+//! ([`pairs`]). So the numbers of the strings, which differ from request to request, do not matter.
+//!
+//! [`pairs`]: crate::ingest::pairs
 
+use promql::model::METRIC_NAME;
 use proto::remote_write::walk::{RawMetadata, ReferencedSeries, ReferencedVisitor, Symbols};
 
 use super::{Decoder, Series, Stop, Taken};
@@ -11,7 +14,8 @@ use crate::{
         Limit, Reason, WriteError,
         described::{self, METADATA_BYTES_MAX},
         exemplar,
-        validate::{self, RawLabels, References},
+        pairs::{PAIRS_MAX, SymbolKeys},
+        validate::{self, References},
     },
     storage::catalogue::RawKey,
 };
@@ -19,13 +23,13 @@ use crate::{
 pub(super) struct Referenced<'d, 'a> {
     decoder: &'d mut Decoder<'a>,
     /// The hash of each string.
-    keys: Vec<[u8; 16]>,
+    keys: SymbolKeys,
     scratch: Vec<u8>,
 }
 
 impl<'d, 'a> Referenced<'d, 'a> {
     pub(super) fn new(decoder: &'d mut Decoder<'a>) -> Self {
-        Self { decoder, keys: Vec::new(), scratch: Vec::new() }
+        Self { decoder, keys: SymbolKeys::default(), scratch: Vec::new() }
     }
 
     /// `None`: the references are odd, lead nowhere, or are more than anybody has.
@@ -34,11 +38,15 @@ impl<'d, 'a> Referenced<'d, 'a> {
         if series.labels.len() != series.n_label_refs || !series.labels.len().is_multiple_of(2) {
             return None;
         }
+        let context = &self.decoder.context;
+        if series.labels.len() <= 2 * PAIRS_MAX {
+            return context.pairs.key(&self.keys, series.labels);
+        }
         self.scratch.clear();
         for reference in series.labels {
-            self.scratch.extend_from_slice(self.keys.get(*reference as usize)?);
+            self.scratch.extend_from_slice(&self.keys.get(*reference)?);
         }
-        Some(self.decoder.context.hasher.key(&self.scratch))
+        Some(context.hasher.key(&self.scratch))
     }
 
     /// What a series says about its metric, unless it said the same before.
@@ -53,8 +61,7 @@ impl<'d, 'a> Referenced<'d, 'a> {
             self.scratch.clear();
             self.scratch.extend_from_slice(&kind.to_le_bytes());
             for reference in [help_ref, unit_ref] {
-                let key = self.keys.get(reference as usize);
-                self.scratch.extend_from_slice(key.unwrap_or(&[0; 16]));
+                self.scratch.extend_from_slice(&self.keys.get(reference).unwrap_or_default());
             }
             self.decoder.context.hasher.key(&self.scratch).0 as u64
         };
@@ -71,8 +78,17 @@ impl<'d, 'a> Referenced<'d, 'a> {
         };
         let (help, unit) = (text(help_ref), text(unit_ref));
         decoder.expand(help.len() + unit.len())?;
-        let name = labels.pairs().flatten().find(|(name, _)| *name == b"__name__");
-        if let Some((_, name)) = name {
+        // As it is stored, which is not as it was sent where rules give another name.
+        let index = decoder.context.index;
+        let name = match taken {
+            Taken::Known(known) => {
+                let mut pairs = index.label_pairs(known.position);
+                pairs.find(|(name, _)| *name == METRIC_NAME).map(|(_, value)| value)
+            }
+            Taken::New(name) => Some(&**name),
+            Taken::Dropped | Taken::Refused => None,
+        };
+        if let Some(name) = name {
             decoder.decoded.metadata.extend(described::description(name, kind, help, unit));
         }
         Ok(())
@@ -83,8 +99,7 @@ impl<'w> ReferencedVisitor<'w> for Referenced<'_, '_> {
     type Error = Stop;
 
     fn symbols(&mut self, symbols: &Symbols<'w>) -> Result<(), Stop> {
-        let hasher = self.decoder.context.hasher;
-        self.keys = symbols.iter().map(|symbol| hasher.key(symbol).0.to_le_bytes()).collect();
+        self.keys = SymbolKeys::of(symbols.iter(), self.decoder.context.hasher);
         Ok(())
     }
 
