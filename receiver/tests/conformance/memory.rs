@@ -163,7 +163,7 @@ async fn no_request_costs_more_than_four_of_the_largest_bodies() {
         ("empty strings", v2, nothings(4), 413),
         ("empty series of 1.0", v1, nothings(1), 413),
         ("empty series of 2.0", v2, nothings(5), 413),
-        ("empty samples", v2, nothings_of_a_series(2, 16 << 20), 413),
+        ("empty samples", v2, nothings_of_a_series(2, 15 << 20), 413),
         ("empty histograms", v2, nothings_of_a_series(3, 900_000), 400),
         ("empty exemplars", v2, nothings_of_a_series(4, 900_000), 413),
         ("empty metadata", v1, nothings(3), 413),
