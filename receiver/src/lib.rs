@@ -18,6 +18,7 @@ mod receiver;
 pub mod storage;
 pub mod time;
 pub mod token;
+mod usage;
 
 pub use receiver::{Args, Config, DEFAULT_ADDRESS, Receiver, host_name, run};
 pub use storage::Closing;

@@ -23,6 +23,7 @@ use crate::{
         retention::Retention,
     },
     token::Keyring,
+    usage::Usage,
 };
 
 /// The flags of `watchpost-receiver` and of `watchpost receiver`.
@@ -157,13 +158,15 @@ impl Receiver {
         let ingest_metrics = metrics.register(IngestMetrics::register);
         let ingest = Ingest::new(storage.clone(), limits, config.rules, ingest_metrics);
         ingest
-            .agree_on_leaders(db::desk(desk))
+            .agree_on_leaders(db::desk(desk.clone()))
             .await
             .map_err(|source| storage::OpenError::Leaders { source })?;
         metrics.register(|registry| storage.metrics().register(registry));
         let health = Health::default();
         health.ready();
         tokio::spawn(follow(storage.accepting(), health.clone()));
+        let usage = metrics.register(Usage::register);
+        tokio::spawn(usage.follow(db::desk(desk), storage.accepting()));
         let denied = metrics.register(http::auth::Denied::register);
         let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
         let query_metrics = metrics.register(QueryMetrics::register);

@@ -134,13 +134,15 @@ impl Suite {
 
 impl Parts {
     fn make(args: &Args) -> anyhow::Result<Self> {
+        let exporter =
+            exporter::Config { paths: args.paths.clone(), ..exporter::Config::default() };
         let modules = blackbox::config::Source::find(args.blackbox_config_file.as_deref());
         let settings = blackbox::Settings { source: Some(modules.clone()), ..Default::default() };
         let blackbox = Blackbox::new(modules.load()?, settings);
         jobs::check(args, &blackbox)?;
         Ok(Self {
             ports: Ports::bind(args)?,
-            exporter: Exporter::new(&exporter::Config::default())?,
+            exporter: Exporter::new(&exporter)?,
             blackbox,
             rules: Rules::load(args.receiver_config_file.as_deref())?,
             folder: folder::choose(args.storage_path.as_deref())?,

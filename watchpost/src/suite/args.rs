@@ -70,6 +70,8 @@ pub struct Args {
     /// A mirror of github.com/theseus-rs/postgresql-binaries/releases/download, for machines without PostgreSQL
     #[arg(long = "postgres.download-url", value_name = "URL", help_heading = "Storage")]
     pub postgres_download_url: Option<String>,
+    #[command(flatten)]
+    pub paths: exporter::Paths,
     /// How often this machine is scraped
     #[arg(
         long = "scrape.interval",
