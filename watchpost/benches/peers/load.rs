@@ -63,7 +63,7 @@ pub(crate) async fn send(url: &str, connections: &[Requests]) -> anyhow::Result<
 }
 
 /// `false`: pushed back, send it again.
-async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> anyhow::Result<bool> {
+pub(crate) async fn post(client: &reqwest::Client, url: &str, body: Bytes) -> anyhow::Result<bool> {
     let response = client
         .post(url)
         .header("Content-Encoding", "snappy")
