@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
@@ -18,7 +18,7 @@ use tracing::debug;
 const EVERY: Duration = Duration::from_secs(5 * 60);
 
 /// What the bytes are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Part {
     /// Days that are final.
     Final,
@@ -35,6 +35,8 @@ enum Part {
     /// Exemplars, tokens and the like.
     Other,
 }
+
+service::label_values!(Part);
 
 impl Part {
     const ALL: [Self; 7] = [

@@ -2,6 +2,7 @@
 
 mod changes;
 mod extended;
+mod extremes;
 mod histogram_rate;
 mod last_two;
 mod over_time;
@@ -177,6 +178,8 @@ impl Operator for RangeCall<'_> {
         };
         if rate::is_plain(self.function, &self.ranges) {
             rate::fill(self.function, &self.ranges, &self.grid, column);
+        } else if extremes::is_plain(self.function, &self.ranges) {
+            extremes::fill(self.function, &self.ranges, &self.grid, column);
         } else {
             self.ranges.windows(ctx, &self.grid, |place, window| {
                 if window.is_empty() {

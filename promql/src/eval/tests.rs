@@ -259,3 +259,42 @@ fn subqueries_without_a_step_are_empty() {
     );
     assert!(at(1_800_000).is_err());
 }
+
+/// One pass over sliding windows gives what looking at each window does, to the sign of a zero.
+#[test]
+fn extremes_of_sliding_windows() {
+    let odd = [3.0, f64::NAN, -0.0, 0.0, 7.0, f64::NAN, f64::NAN, f64::INFINITY, 2.0, 2.0, -1.0];
+    let samples: Vec<(i64, f64)> =
+        (0..300).map(|n: i64| (n * 977, odd[(n * n % 37) as usize % odd.len()])).collect();
+    let mut source = MemorySource::default();
+    let series = source.series(Labels::from_pairs([("__name__", "m")]).unwrap());
+    samples.iter().for_each(|(ts, value)| series.push(*ts, *value));
+    for (function, outdoes) in
+        [("max_over_time", f64::gt as fn(&f64, &f64) -> bool), ("min_over_time", f64::lt)]
+    {
+        for (window, step) in [(1, 700), (900, 400), (5_000, 300), (50_000, 7_000), (3_000, 9_000)]
+        {
+            let text = format!("{function}(m[{window}ms])");
+            let query = Query::new(&text, Features::default()).unwrap();
+            let times = Times::Range { start: -1_000, end: 310_000, step };
+            let answer = evaluate(&query, times, &source, &Options::default(), &()).unwrap();
+            let Outcome::Matrix(found) = answer.outcome else { panic!("a range query") };
+            let found: Vec<(i64, u64)> = found
+                .iter()
+                .flat_map(|series| series.floats())
+                .map(|(ts, value)| (ts, value.to_bits()))
+                .collect();
+            let expected: Vec<(i64, u64)> = (-1_000..=310_000)
+                .step_by(step as usize)
+                .filter_map(|end| {
+                    let within = samples.iter().filter(|(ts, _)| end - window < *ts && *ts <= end);
+                    let extreme = within.map(|(_, value)| *value).reduce(|best, value| {
+                        if outdoes(&value, &best) || best.is_nan() { value } else { best }
+                    });
+                    Some((end, extreme?.to_bits()))
+                })
+                .collect();
+            assert_eq!(found, expected, "{text} every {step} ms");
+        }
+    }
+}

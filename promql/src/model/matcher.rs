@@ -71,6 +71,15 @@ impl Matcher {
         self.matches_value(labels.get(&self.name))
     }
 
+    /// The only values that satisfy the condition, where they can be told from it: `=~"a|b"`, as multiple choices of
+    /// dashboards become. A value may come twice.
+    pub fn alternatives(&self) -> Option<impl Iterator<Item = &str>> {
+        let is_plain = !self
+            .value
+            .contains(['\\', '.', '+', '*', '?', '(', ')', '[', ']', '{', '}', '^', '$']);
+        (self.op == MatchOp::Regexp && is_plain).then(|| self.value.split('|'))
+    }
+
     fn pattern_matches(&self, value: &str) -> bool {
         self.pattern.as_ref().expect("set in the constructor").is_match(value.as_bytes())
     }
@@ -108,5 +117,14 @@ mod tests {
         assert!(check("absent", MatchOp::Regexp, ".*"));
         assert!(!check("absent", MatchOp::NotRegexp, "a?"));
         assert!(Matcher::new("a", MatchOp::Regexp, "(").is_err());
+        let alternatives = |op, value| {
+            let matcher = Matcher::new("a", op, value).unwrap();
+            matcher.alternatives().map(|all| all.map(str::to_owned).collect::<Vec<_>>())
+        };
+        let of = |values: [&str; 2]| Some(values.map(str::to_owned).to_vec());
+        assert_eq!(alternatives(MatchOp::Regexp, "a-1|b"), of(["a-1", "b"]));
+        assert_eq!(alternatives(MatchOp::Regexp, "a|"), of(["a", ""]));
+        assert_eq!(alternatives(MatchOp::Regexp, "a.|b"), None);
+        assert_eq!(alternatives(MatchOp::NotRegexp, "a|b"), None);
     }
 }

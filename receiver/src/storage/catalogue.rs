@@ -10,6 +10,7 @@ mod identity;
 mod index;
 mod packs;
 mod rows;
+mod select;
 
 use std::{
     collections::HashMap,
@@ -163,7 +164,7 @@ impl Catalogue {
 
     /// Series that satisfy all matchers, in order of their numbers; at most `limit + 1`, so that the caller can tell.
     pub fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {
-        self.index().select(matchers, limit)
+        select::select(&self.index, matchers, limit)
     }
 
     pub fn labels(&self, series: SeriesId) -> Option<Arc<Labels>> {

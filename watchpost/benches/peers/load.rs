@@ -68,7 +68,7 @@ pub(crate) async fn send(
 }
 
 /// `false`: pushed back, send it again.
-async fn post(
+pub(crate) async fn post(
     client: &reqwest::Client,
     url: &str,
     body: Bytes,

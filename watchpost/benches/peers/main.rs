@@ -3,6 +3,7 @@
 //! - `ingest`: the same remote-write load for every peer that is installed, and one table of what it cost each.
 //! - `capture FILE`: recorded remote-write requests through the whole life of their samples: bytes on disk and in WAL.
 //! - `million`: memory at a million series, and how long a restart takes with minutes that were not flushed.
+//! - `query`: the same questions about the same samples to every peer, and one table of times, memory and equality.
 //! - `read`: one, a thousand and ten thousand series from final blocks, through the library and through SQL.
 //!
 //! `WATCHPOST_BENCH_VICTORIA_METRICS` and `WATCHPOST_BENCH_PROMETHEUS` name executables that are not on PATH,
@@ -20,6 +21,7 @@ mod capture;
 mod engine;
 mod load;
 mod peer;
+mod query;
 mod rows;
 mod usage;
 mod workload;
@@ -91,6 +93,24 @@ enum Command {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// The same questions to every peer
+    Query {
+        /// Of a hundred series each, scraped every 15 s
+        #[arg(long, default_value_t = 100)]
+        hosts: usize,
+        #[arg(long, default_value_t = 24)]
+        hours: usize,
+        /// How often each question is asked
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        #[arg(
+            long,
+            value_enum,
+            value_delimiter = ',',
+            default_value = "watchpost,prometheus,victoria-metrics"
+        )]
+        peers: Vec<Peer>,
+    },
     /// Reading from final blocks
     Read {
         #[arg(long, default_value_t = 10_000)]
@@ -107,7 +127,9 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let Some(command) = args.command else {
         // `cargo bench` of the whole workspace: this one takes minutes and wants the machine for itself.
-        println!("peers: nothing measured; say `-- ingest`, `capture`, `million` or `read`");
+        println!(
+            "peers: nothing measured; say `-- ingest`, `capture`, `million`, `query` or `read`"
+        );
         return Ok(());
     };
     runtime.block_on(async {
@@ -120,6 +142,9 @@ fn main() -> anyhow::Result<()> {
             }
             Command::Capture { file, times, restless } => capture(&file, times, restless).await,
             Command::Million { series, rounds } => million(series, rounds).await,
+            Command::Query { hosts, hours, runs, peers } => {
+                query::run(hosts, hours, runs, &peers).await
+            }
             Command::Read { series, hours } => read(series, hours).await,
         }
     })

@@ -26,6 +26,9 @@ use super::{
 /// A server that has TimescaleDB, as a superuser: `postgres://postgres@localhost/bench`.
 const TIMESCALEDB: &str = "WATCHPOST_BENCH_TIMESCALEDB";
 
+/// Samples that one query may look at: more than there will be.
+const QUERY_SAMPLES: u64 = 1_000_000_000;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Peer {
     Watchpost,
@@ -156,6 +159,20 @@ impl Running {
         bail!("{} does not serve: {log}", self.peer.name());
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where remote write goes.
+    pub(crate) fn write_url(&self) -> String {
+        format!("{}/api/v1/write", self.url)
+    }
+
+    /// Of the PostgreSQL that belongs to it.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        self.postgres.as_ref().map(Managed::url)
+    }
+
     /// Sends requests as this peer takes them.
     pub(crate) async fn send(
         &self,
@@ -163,7 +180,7 @@ impl Running {
         protocol: Protocol,
     ) -> anyhow::Result<Sent> {
         match self.child {
-            Some(_) => load::send(&format!("{}/api/v1/write", self.url), requests, protocol).await,
+            Some(_) => load::send(&self.write_url(), requests, protocol).await,
             None => rows::send(&self.url, requests).await,
         }
     }
@@ -257,11 +274,15 @@ fn spawn(
     match peer {
         Peer::Watchpost => {
             command.arg(format!("--web.listen-address={address}"));
+            command.arg(format!("--query.max-samples={QUERY_SAMPLES}"));
             command.env("DATABASE_URL", postgres.context("a receiver has a database")?.url());
         }
         Peer::VictoriaMetrics => {
             command.arg(format!("-storageDataPath={}", data.display()));
             command.arg(format!("-httpListenAddr={address}")).arg("-retentionPeriod=10y");
+            command.arg(format!("-search.maxSamplesPerQuery={QUERY_SAMPLES}"));
+            // What was written just now is to be seen, and nothing is to be answered from an earlier answer.
+            command.args(["-search.latencyOffset=0s", "-search.disableCache"]);
         }
         Peer::Prometheus => {
             let config = folder.join("prometheus.yml");
@@ -270,6 +291,7 @@ fn spawn(
             command.arg(format!("--storage.tsdb.path={}", data.display()));
             command.arg(format!("--web.listen-address={address}"));
             command.arg("--web.enable-remote-write-receiver");
+            command.arg(format!("--query.max-samples={QUERY_SAMPLES}"));
         }
         Peer::Rows | Peer::Timescaledb => bail!("{} has no program", peer.name()),
     }

@@ -264,7 +264,7 @@ impl Value {
 }
 
 /// `SplitMix64`: the same load in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -275,11 +275,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 }
@@ -293,7 +293,7 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// `Label` as field 1 of a `TimeSeries`.
-fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
+pub(crate) fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
     out.push(0x0a);
     put_varint(out, (name.len() + value.len() + 4) as u64);
     for (key, text) in [(0x0a, name), (0x12, value)] {
@@ -335,4 +335,21 @@ fn sample(ts: i64, value: f64) -> Vec<u8> {
     sample.push(0x10);
     put_varint(&mut sample, ts as u64);
     sample
+}
+
+/// A `TimeSeries` with a sample for each scrape as field 1 of a `WriteRequest`.
+pub(crate) fn put_run(out: &mut Vec<u8>, labels: &[u8], first: i64, values: &[f64]) {
+    let mut samples = Vec::with_capacity(values.len() * 18);
+    for (at, value) in values.iter().enumerate() {
+        let ts = (first + at as i64 * STEP_MS) as u64;
+        let n_ts = (64 - ts.leading_zeros()).div_ceil(7) as u8;
+        samples.extend_from_slice(&[0x12, 10 + n_ts, 0x09]);
+        samples.extend_from_slice(&value.to_le_bytes());
+        samples.push(0x10);
+        put_varint(&mut samples, ts);
+    }
+    out.push(0x0a);
+    put_varint(out, (labels.len() + samples.len()) as u64);
+    out.extend_from_slice(labels);
+    out.extend_from_slice(&samples);
 }

@@ -48,15 +48,32 @@ pub(super) fn timestamp(ts: i64, out: &mut String) {
         out.push('-');
     }
     let (seconds, ms) = (ts.unsigned_abs() / 1000, ts.unsigned_abs() % 1000);
-    let _ = write!(out, "{seconds}");
+    whole(seconds, out);
     if ms != 0 {
         let _ = write!(out, ".{ms:03}");
     }
 }
 
+/// Digits, without the machinery of formatting: there is one for each point.
+fn whole(number: u64, out: &mut String) {
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+}
+
 /// `"0.5"`, `"NaN"`
 pub(super) fn float(value: f64, out: &mut String) {
-    let _ = write!(out, "\"{}\"", Api(value));
+    out.push('"');
+    Api(value).append_to(out);
+    out.push('"');
 }
 
 /// `{"__name__":"up","job":"a"}`
@@ -228,9 +245,13 @@ mod tests {
 
     #[test]
     fn times_and_strings() {
-        for (ts, text) in
-            [(0, "0"), (500, "0.500"), (1_435_781_451_781, "1435781451.781"), (-1_001, "-1.001")]
-        {
+        for (ts, text) in [
+            (0, "0"),
+            (i64::MIN, "-9223372036854775.808"),
+            (500, "0.500"),
+            (1_435_781_451_781, "1435781451.781"),
+            (-1_001, "-1.001"),
+        ] {
             let mut out = String::new();
             timestamp(ts, &mut out);
             assert_eq!(out, text);

@@ -5,7 +5,7 @@
 use std::hash::BuildHasher;
 
 use hashbrown::{HashMap, HashTable};
-use promql::model::{Label, Labels, METRIC_NAME, MatchOp, Matcher};
+use promql::model::{Label, Labels, METRIC_NAME};
 
 use super::{Identity, Known};
 use crate::model::{MetricId, PackId, SeriesId};
@@ -20,7 +20,7 @@ struct Symbol(u32);
 
 /// An interned label: a name and a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Pair(u32);
+pub(super) struct Pair(u32);
 
 /// See the [module](self).
 #[derive(Debug, Default)]
@@ -231,74 +231,46 @@ impl Index {
         values
     }
 
-    /// Series that satisfy all matchers, in order of their numbers; at most `limit + 1`.
-    pub fn select(&self, matchers: &[Matcher], limit: usize) -> Vec<SeriesId> {
-        let mut positions = self.select_positions(matchers);
-        positions.truncate(limit.saturating_add(1));
-        let mut series: Vec<SeriesId> =
-            positions.into_iter().map(|position| self.places[position as usize].0).collect();
-        series.sort_unstable();
-        series
+    /// The number of a label, if any series has it.
+    pub(super) fn pair(&self, name: &str, value: &str) -> Option<Pair> {
+        self.pairs.find((self.symbols.find(name)?, self.symbols.find(value)?))
     }
 
-    fn select_positions(&self, matchers: &[Matcher]) -> Vec<u32> {
-        // A matcher that an absent label satisfies cannot be answered from postings; it filters what the others leave.
-        let (filters, lists): (Vec<&Matcher>, Vec<&Matcher>) =
-            matchers.iter().partition(|m| m.matches_value(""));
-        let mut candidates: Option<Vec<u32>> = None;
-        // Equality first: its lists are ready and short.
-        let (equal, other): (Vec<&Matcher>, Vec<&Matcher>) =
-            lists.into_iter().partition(|m| m.op() == MatchOp::Equal);
-        for matcher in equal.into_iter().chain(other) {
-            let list = self.list(matcher);
-            candidates = Some(match candidates {
-                None => list,
-                Some(before) => intersect(&before, &list),
-            });
-            if candidates.as_ref().is_some_and(Vec::is_empty) {
-                return Vec::new();
-            }
-        }
-        let mut positions = candidates.unwrap_or_else(|| (0..self.places.len() as u32).collect());
-        for filter in filters {
-            let name = self.symbols.find(filter.name());
-            positions.retain(|position| {
-                let value =
-                    name.and_then(|name| self.value(Position(*position), name)).unwrap_or("");
-                filter.matches_value(value)
-            });
-        }
-        positions
+    /// The sorted positions of all series that have a label.
+    pub(super) fn postings(&self, pair: Pair) -> &[u32] {
+        &self.postings[pair.0 as usize]
     }
 
-    /// The sorted positions of all series whose label satisfies the matcher.
-    fn list(&self, matcher: &Matcher) -> Vec<u32> {
-        let Some(name) = self.symbols.find(matcher.name()) else { return Vec::new() };
-        if matcher.op() == MatchOp::Equal {
-            let value = self.symbols.find(matcher.value());
-            let pair = value.and_then(|value| self.pairs.find((name, value)));
-            return pair.map(|pair| self.postings[pair.0 as usize].clone()).unwrap_or_default();
-        }
-        let mut union = Vec::new();
-        for pair in self.values.get(&name).into_iter().flatten() {
-            let value = self.pairs.texts[pair.0 as usize].1;
-            if matcher.matches_value(self.symbols.text(value)) {
-                union.extend_from_slice(&self.postings[pair.0 as usize]);
-            }
-        }
-        union.sort_unstable();
-        union
+    /// All labels of a name, in order of their first appearance.
+    pub(super) fn values(&self, name: &str) -> &[Pair] {
+        let pairs = self.symbols.find(name).and_then(|name| self.values.get(&name));
+        pairs.map_or(&[], Vec::as_slice)
+    }
+
+    /// How many values a label has.
+    pub(super) fn n_values(&self, name: &str) -> usize {
+        self.values(name).len()
+    }
+
+    pub(super) fn value_text(&self, pair: Pair) -> &str {
+        self.symbols.text(self.pairs.texts[pair.0 as usize].1)
+    }
+
+    /// The label of that name that a series has.
+    pub(super) fn pair_named(&self, position: Position, name: &str) -> Option<Pair> {
+        let name = self.symbols.find(name)?;
+        let of_series = self.pair_numbers(position).iter();
+        of_series.copied().find(|pair| self.pairs.texts[pair.0 as usize].0 == name)
+    }
+
+    fn pair_numbers(&self, position: Position) -> &[Pair] {
+        let at = position.0 as usize;
+        let start = if at == 0 { 0 } else { self.label_ends[at - 1] };
+        &self.labels[start as usize..self.label_ends[at] as usize]
     }
 
     fn pairs_of(&self, position: Position) -> impl Iterator<Item = (Symbol, Symbol)> {
-        let at = position.0 as usize;
-        let start = if at == 0 { 0 } else { self.label_ends[at - 1] };
-        let pairs = &self.labels[start as usize..self.label_ends[at] as usize];
-        pairs.iter().map(|pair| self.pairs.texts[pair.0 as usize])
-    }
-
-    fn value(&self, position: Position, name: Symbol) -> Option<&str> {
-        self.pairs_of(position).find(|pair| pair.0 == name).map(|pair| self.symbols.text(pair.1))
+        self.pair_numbers(position).iter().map(|pair| self.pairs.texts[pair.0 as usize])
     }
 
     /// The metric's number, if any series has that name.
@@ -307,20 +279,6 @@ impl Index {
         let postings = &self.postings[self.pairs.find(pair)?.0 as usize];
         postings.first().map(|position| self.metrics[*position as usize])
     }
-}
-
-fn intersect(a: &[u32], b: &[u32]) -> Vec<u32> {
-    let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    let mut rest = long;
-    let mut both = Vec::with_capacity(short.len());
-    for position in short {
-        let at = rest.partition_point(|other| other < position);
-        rest = &rest[at..];
-        if rest.first() == Some(position) {
-            both.push(*position);
-        }
-    }
-    both
 }
 
 /// Every distinct string once.
@@ -385,34 +343,17 @@ mod tests {
     }
 
     #[test]
-    fn matchers() {
+    fn names_and_values() {
         let index = index(&[
             &[("__name__", "up"), ("job", "a"), ("env", "prod")],
             &[("__name__", "up"), ("job", "b")],
-            &[("__name__", "down"), ("job", "a")],
         ]);
-        let check = |matchers: &[(&str, MatchOp, &str)], expected: &[i64]| {
-            let matchers: Vec<Matcher> = matchers
-                .iter()
-                .map(|(name, op, value)| Matcher::new(name, *op, value).unwrap())
-                .collect();
-            let ids: Vec<i64> = index.select(&matchers, 10).into_iter().map(|id| id.0).collect();
-            assert_eq!(ids, expected, "{matchers:?}");
-        };
-        use MatchOp::{Equal, NotEqual, NotRegexp, Regexp};
-        check(&[], &[1, 2, 3]);
-        check(&[("__name__", Equal, "up")], &[1, 2]);
-        check(&[("__name__", Equal, "up"), ("job", Equal, "a")], &[1]);
-        check(&[("job", Regexp, "a|b"), ("__name__", NotEqual, "up")], &[3]);
-        check(&[("env", Equal, "")], &[2, 3]);
-        check(&[("env", NotEqual, "")], &[1]);
-        check(&[("env", Regexp, ".+")], &[1]);
-        check(&[("env", NotRegexp, "p.*")], &[2, 3]);
-        check(&[("absent", Equal, "x")], &[]);
-        check(&[("absent", NotEqual, "x")], &[1, 2, 3]);
-        assert_eq!(index.select(&[], 1).len(), 2);
         assert_eq!(index.label_values("job"), ["a", "b"]);
         assert_eq!(index.label_names(), ["__name__", "env", "job"]);
+        let pair = index.pair("job", "b").unwrap();
+        assert_eq!((index.postings(pair), index.value_text(pair)), (&[1][..], "b"));
+        assert_eq!(index.pair_named(Position(1), "job"), Some(pair));
+        assert_eq!((index.pair_named(Position(1), "env"), index.n_values("job")), (None, 2));
     }
 
     #[test]
