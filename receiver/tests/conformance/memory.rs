@@ -94,7 +94,7 @@ fn new_series(of: &str) -> Vec<u8> {
                 label("instance", format!("{n:x<64}")),
                 label("job", "hostile".to_owned()),
             ],
-            samples: vec![v1::Sample { value: n as f64, timestamp: now() }],
+            samples: vec![v1::Sample { value: f64::from(n), timestamp: now() }],
             ..Default::default()
         })
         .collect();
