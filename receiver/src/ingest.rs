@@ -35,7 +35,7 @@ use self::{
     described::Described,
     gate::{Gate, Standing},
     keys::Meaning,
-    newcomers::{Newcomer, Newcomers},
+    newcomers::{CREATED_AT_ONCE_MAX, Newcomer, Newcomers},
     pairs::PairHasher,
 };
 pub use self::{
@@ -59,9 +59,6 @@ use crate::{
 /// Compressed bodies up to this size are decoded where they arrive, in well below a millisecond: taking them to another
 /// thread and back costs a tenth of that. Prometheus' usual requests are a quarter of it.
 const INLINE_BYTES_MAX: usize = 128 << 10;
-
-/// So many series are created at once; what a request with more of them needs for that, it needs one after the other.
-const CREATED_AT_ONCE_MAX: usize = 4096;
 
 /// A version of remote write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

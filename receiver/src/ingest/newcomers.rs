@@ -38,9 +38,18 @@ impl Brought {
     }
 }
 
+/// So many series are created at once; what a request with more of them needs for that, it needs one after the other.
+pub(super) const CREATED_AT_ONCE_MAX: usize = 4096;
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Newcomers {
+    /// Of as many series each as are created at once, so that memory is free for others as soon as they are.
+    columns: Vec<Columns>,
+}
+
+#[derive(Debug, Default)]
+struct Columns {
     series: Vec<Lengths>,
     /// Names and values of all labels, one after the other.
     text: String,
@@ -63,15 +72,33 @@ struct Lengths {
 
 impl Newcomers {
     pub(super) fn is_empty(&self) -> bool {
-        self.series.is_empty()
+        self.columns.is_empty()
     }
 
     pub(super) fn n_samples(&self) -> usize {
-        self.brought.samples.len()
+        self.columns.iter().map(|columns| columns.brought.samples.len()).sum()
     }
 
-    /// The limits of a request keep all counts far below what 32 bits hold.
     pub(super) fn push(&mut self, newcomer: Newcomer) {
+        match self.columns.last_mut() {
+            Some(last) if last.series.len() < CREATED_AT_ONCE_MAX => last.push(newcomer),
+            _ => {
+                let mut columns = Columns::default();
+                columns.push(newcomer);
+                self.columns.push(columns);
+            }
+        }
+    }
+
+    /// The series in the order in which they came.
+    pub(super) fn take_apart(self) -> impl Iterator<Item = Newcomer> + Send {
+        self.columns.into_iter().flat_map(Columns::take_apart)
+    }
+}
+
+impl Columns {
+    /// The limits of a request keep all counts far below what 32 bits hold.
+    fn push(&mut self, newcomer: Newcomer) {
         let Newcomer { raw_key, peer, labels, brought } = newcomer;
         for text in labels.iter().flat_map(|label| [&label.name, &label.value]) {
             self.text.push_str(text);
@@ -92,8 +119,7 @@ impl Newcomers {
         self.brought.starts.extend(brought.starts);
     }
 
-    /// The series in the order in which they came.
-    pub(super) fn take_apart(self) -> impl Iterator<Item = Newcomer> + Send {
+    fn take_apart(self) -> impl Iterator<Item = Newcomer> + Send {
         let Self { series, text, text_lengths, brought } = self;
         let mut text_lengths = text_lengths.into_iter();
         let mut end = 0;
@@ -144,9 +170,10 @@ mod tests {
         };
         let mut newcomers = Newcomers::default();
         assert!(newcomers.is_empty());
-        (0..100).for_each(|n| newcomers.push(newcomer(n)));
-        assert_eq!(newcomers.n_samples(), 150);
+        let n = CREATED_AT_ONCE_MAX + 100;
+        (0..n).for_each(|n| newcomers.push(newcomer(n % 100)));
+        assert_eq!(newcomers.n_samples(), n * 3 / 2);
         let shown: Vec<String> = newcomers.take_apart().map(|one| format!("{one:?}")).collect();
-        assert_eq!(shown, (0..100).map(|n| format!("{:?}", newcomer(n))).collect::<Vec<_>>());
+        assert_eq!(shown, (0..n).map(|n| format!("{:?}", newcomer(n % 100))).collect::<Vec<_>>());
     }
 }
