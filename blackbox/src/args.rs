@@ -1,6 +1,6 @@
 //! Flags, and the program from its start to its end.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::Context;
 use service::{Health, Shutdown, WebArgs, reload::Reload};
@@ -11,6 +11,8 @@ use crate::{
     config::{Config, Source},
     dial::{Cidr, Guard},
     log::Level,
+    pushed,
+    scheduler::{Plan, Scheduler},
     web::{self, ExternalUrl},
 };
 
@@ -88,12 +90,30 @@ pub struct Args {
         help_heading = "Probing"
     )]
     pub allow_network: Vec<Cidr>,
+    /// File with targets to probe by the clock, whose results are sent by --remote-write.url
+    #[arg(
+        long = "probe.targets-file",
+        value_name = "FILE",
+        requires = "remote_write_url",
+        help_heading = "Probing"
+    )]
+    pub targets_file: Option<PathBuf>,
+    /// Most probes of --probe.targets-file that run at a time
+    #[arg(
+        long = "probe.workers",
+        value_name = "N",
+        default_value = "100",
+        help_heading = "Probing"
+    )]
+    pub workers: NonZeroUsize,
     /// URL under which the prober is reached from outside, for links
     #[arg(long = "web.external-url", value_name = "URL", help_heading = "Web")]
     pub external_url: Option<String>,
     /// Path prefix of all pages; the path of --web.external-url where it is not given
     #[arg(long = "web.route-prefix", value_name = "PATH", help_heading = "Web")]
     pub route_prefix: Option<String>,
+    #[command(flatten)]
+    pub push: push::Args,
 }
 
 impl Args {
@@ -137,6 +157,18 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     let external =
         ExternalUrl::new(args.external_url.as_deref(), args.route_prefix.as_deref(), port)?;
     let web_config = args.web.config()?;
+    anyhow::ensure!(
+        args.push.register_url.is_none(),
+        "--register.url is for the exporter of a machine: a Prometheus cannot discover what to probe here"
+    );
+    let defaults = push::Defaults { program: "blackbox", job: "blackbox", port };
+    let pushing = match (args.push.config(&defaults)?, &args.targets_file) {
+        (Some(push_config), Some(file)) => Some((Plan::load(file, &config)?, push_config)),
+        (Some(_), None) => anyhow::bail!(
+            "--remote-write.url sends probes that are made by the clock: name them with --probe.targets-file"
+        ),
+        (None, _) => None,
+    };
     let blackbox = Blackbox::new(config, args.settings(source.clone())?);
     let health = Health::default();
     health.ready();
@@ -149,7 +181,25 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
         tokio::spawn(reload_on_change(reload.clone(), path, every, shutdown.clone()));
     }
     let router = web::router(&blackbox, health, Some(reload), &external);
-    service::web::serve(listeners, router, web_config, shutdown).await
+    let pages = service::web::serve(listeners, router, web_config, shutdown.clone());
+    let Some((plan, push_config)) = pushing else { return pages.await };
+    let halves = push::open(&push_config)?;
+    blackbox.metrics().register(|registry| halves.0.stats().register(registry));
+    info!(
+        targets = plan.targets().len(),
+        "sending probes of {} targets to {}",
+        plan.targets().len(),
+        push_config.url
+    );
+    let scheduler = Scheduler::new(blackbox, plan, args.workers);
+    let sending = pushed::run(scheduler, &push_config, halves, shutdown.clone());
+    let serving = async {
+        let served = pages.await;
+        // An error of the pages ends the program, and the series with it.
+        shutdown.fire();
+        served
+    };
+    tokio::join!(serving, sending).0
 }
 
 #[expect(clippy::print_stdout, reason = "the configuration is what --config.check is asked for")]

@@ -32,6 +32,7 @@ mod oauth2;
 mod once;
 mod own_metrics;
 mod probe;
+mod pushed;
 pub mod scheduler;
 mod secret_file;
 mod tls;

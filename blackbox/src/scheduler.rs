@@ -10,7 +10,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, BinaryHeap},
+    collections::{BTreeMap, BTreeSet, BinaryHeap},
     hash::{DefaultHasher, Hash, Hasher},
     num::NonZeroUsize,
     path::Path,
@@ -121,6 +121,7 @@ impl Plan {
 
     fn of(file: File, config: &Config) -> Result<Self, String> {
         let mut targets = Vec::new();
+        let mut known = BTreeSet::new();
         for group in file.targets {
             let Some(module) = config.modules.get(&group.module) else {
                 return Err(format!("there is no module `{}`", group.module));
@@ -134,6 +135,12 @@ impl Plan {
             for target in group.targets {
                 if targets.len() >= TARGETS_MAX {
                     return Err(format!("there are more than {TARGETS_MAX} targets"));
+                }
+                // Their series would be the same ones, with values of both.
+                if !known.insert((target.clone(), group.labels.clone())) {
+                    return Err(format!(
+                        "`{target}` is there twice with the same labels: give one of both a label of its own"
+                    ));
                 }
                 let params = Params { hostname: group.hostname.clone(), values: BTreeMap::new() };
                 targets.push(Target {
@@ -307,5 +314,10 @@ mod tests {
         assert!(parse("targets: [{targets: [a], module: nope}]").is_err());
         assert!(parse("targets: [{targets: [a], interval: 1ms}]").is_err());
         assert!(parse("targets:").unwrap().targets().is_empty());
+        let twice = "targets: [{targets: [a]}, {targets: [a], module: tcp_connect}]";
+        assert!(parse(twice).unwrap_err().contains("`a` is there twice"));
+        let labelled =
+            "targets: [{targets: [a]}, {targets: [a], module: tcp_connect, labels: {how: tcp}}]";
+        assert_eq!(parse(labelled).unwrap().targets().len(), 2);
     }
 }

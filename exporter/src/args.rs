@@ -4,10 +4,14 @@ use clap::{Args as _, FromArgMatches};
 use service::{Shutdown, WebArgs, units::Span, web};
 use tracing::warn;
 
-use crate::{Exporter, Options, Paths, Selection};
+use crate::{
+    Exporter, Options, Paths, Selection,
+    agent::{Agent, Pages},
+};
 
 /// node_exporter's port, on all interfaces.
 const LISTEN_ADDRESS: &str = ":9100";
+const PORT: u16 = 9100;
 
 /// The flags of the exporter: where it listens and what it shows.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,6 +21,8 @@ pub struct Args {
     pub web: WebArgs,
     #[command(flatten)]
     pub config: Config,
+    #[command(flatten)]
+    pub push: push::Args,
 }
 
 /// Everything but where to listen. [`Config::default`] is what no flag at all gives.
@@ -69,5 +75,17 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     for flag in args.config.selection.ignored() {
         warn!(flag, "--{flag} is accepted for compatibility and changes nothing");
     }
-    web::serve(listeners, exporter.router(), web_config, shutdown).await
+    let pages = Pages {
+        port: listeners.first().map_or(PORT, |listener| listener.address().port()),
+        is_tls: web_config.is_tls(),
+        metrics_path: &args.config.telemetry_path,
+    };
+    let agent = Agent::open(&args.push, exporter.clone(), pages)?;
+    let serving = async {
+        let served = web::serve(listeners, exporter.router(), web_config, shutdown.clone()).await;
+        // An error of the pages ends the program, and the series with it.
+        shutdown.fire();
+        served
+    };
+    tokio::join!(serving, agent.run(shutdown.clone())).0
 }

@@ -1,7 +1,7 @@
 //! The exporter as a value: made from a configuration, asked for what it sees.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -31,6 +31,8 @@ pub(crate) struct Inner {
     spare: Mutex<Option<Exposition>>,
     pub(crate) gzip: Gzip,
     pub(crate) own: SelfMetrics,
+    /// What pushing counts, where this program pushes.
+    pushed: OnceLock<Arc<push::Stats>>,
     pub(crate) telemetry_path: String,
     pub(crate) max_requests: usize,
     pub(crate) timeout: Duration,
@@ -82,6 +84,7 @@ impl Exporter {
             spare: Mutex::new(None),
             gzip: Gzip::new(),
             own: SelfMetrics::new(!config.disable_exporter_metrics),
+            pushed: OnceLock::new(),
             telemetry_path: config.telemetry_path.clone(),
             max_requests: config.max_requests,
             timeout: config.timeout.0,
@@ -121,7 +124,15 @@ impl Exporter {
         write_reports(&mut out, &reports);
         write_build_info(&mut out);
         inner.own.write(&mut out);
+        if let Some(pushed) = inner.pushed.get() {
+            pushed.write(&mut out);
+        }
         out
+    }
+
+    /// Shows what pushing counts with everything else, once and for all.
+    pub(crate) fn show(&self, pushed: Arc<push::Stats>) {
+        let _ = self.0.pushed.set(pushed);
     }
 
     /// Takes an [`Exposition`] back when its reader is done, so that the next scrape can use its memory.

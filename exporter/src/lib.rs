@@ -21,6 +21,7 @@
 //! Inside: [`collector`] has one file a collector, [`runner`] runs them so that a stuck one harms only itself, [`host`]
 //! and [`scan`] read and take apart what the kernel says.
 
+mod agent;
 mod args;
 mod exporter;
 mod filter;

@@ -9,6 +9,8 @@
 //! | `POST`, `PUT /api/v1/admin/tsdb/delete_series` | deletion by selector ([`admin`]) |
 //! | `GET`, `POST /api/v1/admin/tokens`, `DELETE /api/v1/admin/tokens/{id}` | bearer tokens ([`tokens`]) |
 //! | `GET /api/v1/status/storage` | what takes how much space ([`status`]) |
+//! | `GET /api/v1/agents`, `POST /api/v1/agents/register`, `/live`, `/settings`, `/forget` | agents ([`agents`]) |
+//! | `GET /api/v1/sd` | agents as Prometheus' HTTP service discovery ([`agents`]) |
 //! | `GET /api/v1/live`, `/api/v1/live/snapshot` | live updates ([`live`]) |
 //! | `GET /`, `/servers/…`, `/monitors`, `/status`, `/assets/…` | the console ([`console`]) |
 //! | `GET /-/healthy`, `/-/ready`, `/metrics`, `POST /-/reload`, `/-/quit` | `service::admin` |
@@ -16,6 +18,7 @@
 //! Who may use which of them is said in one table, [`auth::NEEDS`]; a route that is missing there is not served.
 
 pub mod admin;
+pub(crate) mod agents;
 pub mod auth;
 pub mod console;
 mod error;

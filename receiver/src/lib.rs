@@ -7,6 +7,7 @@
 //! http ──► ingest, live, query ──► storage ──► db
 //! ```
 
+pub(crate) mod agents;
 pub mod config;
 pub mod db;
 pub mod http;

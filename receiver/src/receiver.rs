@@ -10,6 +10,7 @@ use axum::Router;
 use service::{Health, LifecycleArgs, Metrics, Reload, Shutdown, WebArgs, admin, reload};
 
 use crate::{
+    agents::Agents,
     config::Rules,
     db, http,
     http::auth::Access,
@@ -118,6 +119,7 @@ pub struct Receiver {
     denied: http::auth::Denied,
     queries: Queries,
     about: http::query::About,
+    agents: Agents,
 }
 
 /// Hands what is committed to the hub, which exists only once the storage does.
@@ -171,6 +173,7 @@ impl Receiver {
         let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
         let query_metrics = metrics.register(QueryMetrics::register);
         let queries = Queries::new(storage.reader().clone(), config.queries, query_metrics);
+        let agents = Agents::new(db::desk(desk), storage.reader().clone(), hub.clone());
         let this = Self {
             storage,
             ingest,
@@ -183,6 +186,7 @@ impl Receiver {
             denied,
             queries,
             about,
+            agents,
         };
         Ok((this, closing))
     }
@@ -244,6 +248,7 @@ impl Receiver {
                 self.keyring.clone(),
                 self.admin_api,
             ))
+            .merge(http::agents::router(self.agents.clone()))
             .merge(http::live::router(self.hub.clone(), shutdown.clone()))
             .merge(http::console::router())
             .merge(admin::router(self.health.clone(), self.metrics.clone()))

@@ -7,7 +7,6 @@
 
 mod metrics;
 mod queue;
-mod schedule;
 mod sender;
 mod source;
 
@@ -22,6 +21,7 @@ use proto::{
     scrape::{self, Target},
     snappy,
 };
+use push::schedule::{self, Schedule};
 use service::Shutdown;
 use tokio::{task::JoinSet, time::timeout_at};
 use tracing::warn;
@@ -31,7 +31,7 @@ pub use self::{
     sender::{Sink, WriteFailure},
     source::Source,
 };
-use self::{metrics::Scraped, queue::Queue, schedule::Schedule};
+use self::{metrics::Scraped, queue::Queue};
 
 /// Of a scrape, as Prometheus' own default; less where the interval is shorter.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -21,23 +21,24 @@ struct Allowed {
 }
 
 /// Bottom up. `promql` and `regexp` are pure: whatever they can reach, a query can reach.
-const GRAPH: [Allowed; 8] = [
+const GRAPH: [Allowed; 9] = [
     Allowed { krate: "regexp", always: &[], in_tests: &[] },
     Allowed { krate: "proto", always: &[], in_tests: &[] },
     Allowed { krate: "service", always: &[], in_tests: &[] },
     Allowed { krate: "promql", always: &["regexp"], in_tests: &[] },
+    Allowed { krate: "push", always: &["proto", "service"], in_tests: &[] },
     // regexp: filters of collectors and bodies of probes are Go's patterns.
-    Allowed { krate: "exporter", always: &["proto", "regexp", "service"], in_tests: &[] },
-    Allowed { krate: "blackbox", always: &["proto", "regexp", "service"], in_tests: &[] },
+    Allowed { krate: "exporter", always: &["proto", "push", "regexp", "service"], in_tests: &[] },
+    Allowed { krate: "blackbox", always: &["proto", "push", "regexp", "service"], in_tests: &[] },
     Allowed {
         krate: "receiver",
         always: &["promql", "proto", "regexp", "service"],
         in_tests: &["receiver"],
     },
-    // proto: the feed hands expositions to the receiver without a socket between them.
+    // proto: the feed hands expositions to the receiver without a socket between them; push: by the same clock.
     Allowed {
         krate: "watchpost",
-        always: &["blackbox", "exporter", "proto", "receiver", "service"],
+        always: &["blackbox", "exporter", "proto", "push", "receiver", "service"],
         in_tests: &["promql"],
     },
 ];
@@ -54,7 +55,7 @@ const FENCED: [Fenced; 5] = [
     Fenced { dependency: "prost", always: &["proto"], in_tests: &["receiver", "watchpost"] },
     Fenced {
         dependency: "tokio",
-        always: &["blackbox", "exporter", "receiver", "service", "watchpost"],
+        always: &["blackbox", "exporter", "push", "receiver", "service", "watchpost"],
         in_tests: &[],
     },
     // We use rustls everywhere, so that one set of root certificates and settings applies.

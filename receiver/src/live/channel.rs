@@ -74,6 +74,11 @@ pub(super) struct Ready {
 }
 
 impl Channel {
+    /// Whether anybody takes its updates now.
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.state().subscribers.is_empty()
+    }
+
     /// Selects its series: this computes, it belongs on a blocking thread.
     pub(super) fn open(
         id: u64,

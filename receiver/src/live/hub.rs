@@ -106,6 +106,15 @@ impl Hub {
         self.0.watched.load(Ordering::SeqCst) > 0
     }
 
+    /// Whether anybody looks at one server: its page, or series that are selected by its `instance`.
+    pub(crate) fn watches(&self, instance: &str) -> bool {
+        self.is_watched()
+            && self
+                .channels()
+                .iter()
+                .any(|(topic, channel)| topic.is_about(instance) && channel.has_subscribers())
+    }
+
     /// Tells subscribers what was committed. Never blocks; costs next to nothing when nobody watches.
     pub fn publish(&self, committed: Arc<Committed>) {
         if self.0.watched.load(Ordering::SeqCst) == 0 || committed.series.is_empty() {

@@ -78,6 +78,18 @@ impl Topic {
         matches!(self.0, Kind::Match(_))
     }
 
+    /// Whether it is about this server and perhaps no other.
+    pub(super) fn is_about(&self, instance: &str) -> bool {
+        match &self.0 {
+            Kind::Server(server) => server == instance,
+            Kind::Match(selectors) => {
+                let matcher = Matcher::equal("instance", instance).to_string();
+                selectors.iter().any(|selector| selector.contains(&matcher))
+            }
+            Kind::Servers | Kind::Monitors => false,
+        }
+    }
+
     pub(super) fn into_engine(self) -> Box<dyn Fn() -> Box<dyn Engine> + Send + Sync> {
         match self.0 {
             Kind::Match(selectors) => {

@@ -1,6 +1,7 @@
 //! The receiver against a real PostgreSQL: each test has a database of its own (`receiver::db::testing`).
 //! Live updates and the console need none.
 
+mod agents;
 mod backup;
 mod catalogue;
 mod console_assets;

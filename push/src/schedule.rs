@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 /// Timers are late by a millisecond or two. Samples that close to their due time get exactly that: even distances
 /// compress to almost nothing. Prometheus rounds for the same reason.
@@ -10,24 +10,45 @@ const TOLERANCE_MS_MAX: i64 = 10;
 
 /// Ticks at once and then every interval.
 #[derive(Debug)]
-pub(super) struct Schedule {
+pub struct Schedule {
     ticks: Interval,
+    interval: Duration,
     interval_ms: i64,
     /// A time at which a scrape was due.
     due_ms: Option<i64>,
 }
 
 impl Schedule {
-    pub(super) fn new(interval: Duration) -> Self {
-        let mut ticks = tokio::time::interval(interval);
+    /// `interval` is longer than nothing.
+    pub fn new(interval: Duration) -> Self {
+        Self::beginning(Instant::now(), interval, None)
+    }
+
+    fn beginning(first: Instant, interval: Duration, due_ms: Option<i64>) -> Self {
+        let mut ticks = tokio::time::interval_at(first, interval);
         // After a pause (a laptop that slept) one scrape, not one for each that was missed.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let interval_ms = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1);
-        Self { ticks, interval_ms, due_ms: None }
+        Self { ticks, interval, interval_ms, due_ms }
+    }
+
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// From now on another interval, counted from the last scrape: at once, if that is longer ago.
+    pub fn change(&mut self, interval: Duration) {
+        if interval == self.interval {
+            return;
+        }
+        let since_ms = self.due_ms.map_or(0, |due_ms| (now_ms() - due_ms).max(0));
+        let since = Duration::from_millis(since_ms.unsigned_abs());
+        let first = Instant::now() + interval.saturating_sub(since);
+        *self = Self::beginning(first, interval, self.due_ms);
     }
 
     /// Waits for the next scrape and returns its time in milliseconds since 1970. Cancel-safe.
-    pub(super) async fn next(&mut self) -> i64 {
+    pub async fn next(&mut self) -> i64 {
         self.ticks.tick().await;
         let at_ms = align(now_ms(), self.due_ms, self.interval_ms);
         self.due_ms = Some(at_ms);
@@ -46,7 +67,8 @@ fn align(now_ms: i64, due_ms: Option<i64>, interval_ms: i64) -> i64 {
     if intervals > 0 && (now_ms - nearest).abs() <= tolerance_ms { nearest } else { now_ms }
 }
 
-pub(super) fn now_ms() -> i64 {
+/// The wall clock, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
