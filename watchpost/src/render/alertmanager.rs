@@ -16,7 +16,8 @@ const INHIBITIONS: &str = include_str!("alertmanager/inhibitions.yml");
 const GRAFANA: &str = "@GRAFANA@";
 const SUBJECT: &str = "{{ if .Alerts.Firing }}{{ with index .Alerts.Firing 0 }}[{{ .Labels.severity }}] \
     {{ .Annotations.summary }}{{ end }}{{ if gt (len .Alerts.Firing) 1 }} ({{ len .Alerts.Firing }} such alerts)\
-    {{ end }}{{ else }}[over] {{ (index .Alerts.Resolved 0).Annotations.summary }}{{ end }}";
+    {{ end }}{{ else }}[over] {{ (index .Alerts.Resolved 0).Annotations.summary }}{{ if gt (len .Alerts.Resolved) 1 }} \
+    ({{ len .Alerts.Resolved }} such alerts){{ end }}{{ end }}";
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Settings {

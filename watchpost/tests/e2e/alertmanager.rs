@@ -1,89 +1,22 @@
 //! The file of `watchpost render alertmanager` in a real Alertmanager: who gets which message, and how it reads. The mail
 //! server and Telegram are played by this test.
 
-use std::{
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::{path::Path, process::Command};
 
-use axum::{Json, Router, extract::State, http::Uri};
 use receiver::db::testing;
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
 
 use crate::harness::{
     find_tool, free_port, http,
+    inbox::{Inbox, mail_server, readable, telegram},
     process::{Process, watchpost},
     until,
 };
 
 /// `bot_token_file` came with this one.
-const FIRST_WITH_TOKEN_FILE: (u32, u32) = (0, 26);
+pub(crate) const FIRST_WITH_TOKEN_FILE: (u32, u32) = (0, 26);
 
-type Inbox = Arc<Mutex<Vec<String>>>;
-
-/// Takes mail and keeps what comes after DATA.
-async fn mail_server(inbox: Inbox) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(converse(stream, inbox.clone()));
-        }
-    });
-    address
-}
-
-async fn converse(stream: TcpStream, inbox: Inbox) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    stream.write_all(b"220 fake\r\n").await?;
-    let mut line = String::new();
-    let mut mail: Option<String> = None;
-    while stream.read_line(&mut line).await? > 0 {
-        let answer = match &mut mail {
-            Some(text) if line.trim_end() == "." => {
-                inbox.lock().unwrap().push(std::mem::take(text));
-                mail = None;
-                "250 taken\r\n"
-            }
-            Some(text) => {
-                text.push_str(&line);
-                ""
-            }
-            None if line.starts_with("DATA") => {
-                mail = Some(String::new());
-                "354 go on\r\n"
-            }
-            None if line.starts_with("QUIT") => "221 bye\r\n",
-            None => "250 fine\r\n",
-        };
-        stream.write_all(answer.as_bytes()).await?;
-        line.clear();
-    }
-    Ok(())
-}
-
-/// Takes messages and keeps `<path> <chat> <text>`.
-async fn telegram(inbox: Inbox) -> String {
-    async fn take(State(inbox): State<Inbox>, uri: Uri, Json(message): Json<Value>) -> Json<Value> {
-        let text = message["text"].as_str().unwrap_or_default();
-        assert_eq!(message["parse_mode"], "HTML");
-        inbox.lock().unwrap().push(format!("{uri} {} {text}", message["chat_id"]));
-        let chat = json!({"id": -1_001_234, "type": "group"});
-        Json(json!({"ok": true, "result": {"message_id": 1, "date": 1, "chat": chat}}))
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = Router::new().fallback(take).with_state(inbox);
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    url
-}
-
-fn version(program: &Path) -> (u32, u32) {
+pub(crate) fn version(program: &Path) -> (u32, u32) {
     let output = Command::new(program).arg("--version").output().unwrap();
     // Older ones say it on standard error.
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
@@ -102,11 +35,6 @@ fn alert(name: &str, instance: &str, severity: &str, summary: &str) -> Value {
             "dashboard": format!("/d/watchpost-host?var-job=node&var-instance={instance}"),
         },
     })
-}
-
-/// The readable parts of a mail: quoted-printable undone as far as ASCII needs it.
-fn readable(mail: &str) -> String {
-    mail.replace("=\r\n", "").replace("=3D", "=").replace("\r\n", "\n")
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the tests are made of: processes, ports, a Prometheus, and what is in PostgreSQL.
 
 pub(crate) mod browser;
+pub(crate) mod inbox;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod stored;
@@ -12,8 +13,8 @@ use std::{
 };
 
 /// How long anything may take before a test gives up on it; generous, since the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// For how long samples flow.
 pub(crate) fn flow_time() -> Duration {

@@ -10,9 +10,11 @@
 
 mod harness;
 
+mod alerting;
 mod alertmanager;
 mod all_in_one;
 mod console;
+mod dashboards;
 mod live;
 mod names;
 mod relabel;

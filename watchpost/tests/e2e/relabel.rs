@@ -1,7 +1,7 @@
 //! Relabelling beside Prometheus: the same series go to two receivers. For one, Prometheus applies the rules before it
 //! sends; the other gets everything and applies them itself. Both must end up with the same series.
 //!
-//! The rules hold what Prometheus 2 does not know; `WATCHPOST_E2E_PROMETHEUS` names a Prometheus 3 where the one on the
+//! The rules hold what Prometheus 2 does not know; `WATCHPOST_E2E_PROMETHEUS_3` names a Prometheus 3 where the one on the
 //! path is older.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
@@ -84,11 +84,11 @@ async fn series(url: &str) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn rules_say_here_what_they_say_in_prometheus() {
-    let Some(program) = find_tool(&["prometheus"]) else { return };
+    let Some(program) = find_tool(&["prometheus-3", "prometheus"]) else { return };
     let version = Command::new(&program).arg("--version").output().unwrap();
     if !String::from_utf8_lossy(&version.stdout).contains("version 3.") {
         eprintln!(
-            "SKIPPED: {} is no Prometheus 3; name one by WATCHPOST_E2E_PROMETHEUS",
+            "SKIPPED: {} is no Prometheus 3; name one by WATCHPOST_E2E_PROMETHEUS_3",
             program.display()
         );
         return;

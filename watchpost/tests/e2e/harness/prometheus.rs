@@ -164,7 +164,7 @@ pub(crate) fn sum(page: &str, metric: &str) -> f64 {
         .sum()
 }
 
-fn percent_encode(text: &str) -> String {
+pub(crate) fn percent_encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte.is_ascii_alphanumeric() {
             true => char::from(byte).to_string(),
