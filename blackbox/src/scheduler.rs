@@ -281,7 +281,7 @@ mod tests {
     fn targets_have_places_of_their_own() {
         let interval = Duration::from_secs(30);
         let now = UNIX_EPOCH + Duration::from_millis(1_795_239_002_123);
-        let mut places = std::collections::BTreeSet::new();
+        let mut places = BTreeSet::new();
         for n in 0..100 {
             let target = target(&format!("http://{n}/"), interval);
             let due = target.next_due(now);

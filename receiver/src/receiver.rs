@@ -168,7 +168,7 @@ impl Receiver {
         health.ready();
         tokio::spawn(follow(storage.accepting(), health.clone()));
         let usage = metrics.register(Usage::register);
-        tokio::spawn(usage.follow(db::desk(desk), storage.accepting()));
+        tokio::spawn(usage.follow(db::desk(desk.clone()), storage.accepting()));
         let denied = metrics.register(http::auth::Denied::register);
         let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
         let query_metrics = metrics.register(QueryMetrics::register);
