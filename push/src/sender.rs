@@ -1,8 +1,9 @@
 //! The end of the queue that talks to the receiver: one request at a time, in order, each as often as it takes.
 //!
 //! What an answer means is the protocol's contract: 2xx is delivered; 5xx and 429 come again, after `Retry-After` or a
-//! pause that doubles; any other 4xx never would be taken, so it is dropped, counted and named in the log. What cannot
-//! be reached comes again for ever: the queue has the bound.
+//! pause that doubles; any other 4xx never would be taken, so it is dropped, counted and named in the log. That is, if it
+//! is about the samples: who sends (401, 403, 407) and where to (404) can be mended without losing any, so these come
+//! again, as does what cannot be reached, for ever: the queue has the bound.
 //!
 //! A receiver that does not speak 2.0 says 415; older ones say 400, or even 204 to what they read as an empty request
 //! of 1.0. All of them lack the headers `X-Prometheus-Remote-Write-…-Written`, which 2.0 demands, so their absence is
@@ -296,6 +297,10 @@ fn judge(version: Version, is_fixed: bool, answer: &Answer) -> Verdict {
         StatusCode::BAD_REQUEST if may_speak_one && written.is_none() => Verdict::NotTwo { why },
         StatusCode::PAYLOAD_TOO_LARGE => Verdict::TooLarge { why },
         StatusCode::TOO_MANY_REQUESTS => Verdict::Later { why, after: answer.retry_after() },
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::NOT_FOUND => Verdict::Later { why, after: Some(RETRY_MAX) },
         _ if status.is_server_error() => Verdict::Later { why, after: answer.retry_after() },
         _ if status.is_redirection() => Verdict::Later {
             why: format!("{why}; give the address it leads to as --remote-write.url"),

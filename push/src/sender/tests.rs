@@ -243,7 +243,7 @@ async fn what_may_pass_comes_again_and_what_never_does_is_dropped() {
         Reply::Two,
         // A 2.0 receiver that refuses says how much it wrote.
         Reply::Status(400, &[(WRITTEN, "2")], "series n: out of order"),
-        Reply::Status(401, &[], "no token"),
+        Reply::Status(422, &[], "no such thing"),
         Reply::Two,
     ];
     let running = start(&replies, |_| {}).await;
@@ -353,7 +353,10 @@ fn answers_and_what_they_mean() {
         (Two, false, 400, &[], "as one"),
         (Two, false, 400, &[(WRITTEN, "0")], "refused"),
         (One, false, 400, &[], "refused"),
-        (Two, false, 404, &[], "refused"),
+        (Two, false, 401, &[], "later"),
+        (Two, false, 403, &[], "later"),
+        (Two, false, 404, &[], "later"),
+        (Two, false, 422, &[], "refused"),
         (Two, false, 413, &[], "smaller"),
         (Two, false, 429, &[], "later"),
         (One, false, 503, &[], "later"),
