@@ -106,7 +106,7 @@ thread_local! {
 const KEPT_BYTES_MAX: usize = 2 << 20;
 /// A sample with its labels takes about this many bytes, or references to labels; a guess that saves growing.
 const SAMPLE_BYTES: usize = 128;
-const REFERENCED_SAMPLE_BYTES: usize = 48;
+const REFERENCED_SAMPLE_BYTES: usize = 32;
 /// The guess goes no further than this.
 const SAMPLES_GUESS_MAX: usize = 10_000;
 
