@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use promql::{Answer, EvalError, Options, Query, Stop, Times};
+use promql::{Answer, EvalError, Features, Options, Query, Stop, Times};
 use service::units::{ByteSize, Span};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
@@ -90,6 +90,26 @@ pub struct Args {
         help_heading = "Queries"
     )]
     pub log_slower_than: Span,
+    /// Parts of the query language that may still change, as Prometheus names them
+    #[arg(
+        long = "enable-feature",
+        value_name = "NAME,…",
+        value_enum,
+        value_delimiter = ',',
+        help_heading = "Queries"
+    )]
+    pub enable_feature: Vec<Feature>,
+}
+
+/// A part of the language that has to be switched on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Feature {
+    /// Functions such as `mad_over_time` and `sort_by_label`, and the aggregations `limitk` and `limit_ratio`
+    PromqlExperimentalFunctions,
+    /// `anchored` and `smoothed`
+    PromqlExtendedRangeSelectors,
+    /// `fill`, `fill_left` and `fill_right`
+    PromqlBinopFillModifiers,
 }
 
 impl Args {
@@ -102,7 +122,20 @@ impl Args {
             bytes_max: self.max_memory.0,
             lookback: self.lookback_delta.0,
             slow: self.log_slower_than.0,
+            features: self.features(),
         }
+    }
+
+    fn features(&self) -> Features {
+        let mut features = Features::default();
+        for feature in &self.enable_feature {
+            match feature {
+                Feature::PromqlExperimentalFunctions => features.experimental_functions = true,
+                Feature::PromqlExtendedRangeSelectors => features.extended_selectors = true,
+                Feature::PromqlBinopFillModifiers => features.fill_modifiers = true,
+            }
+        }
+        features
     }
 }
 
@@ -121,6 +154,8 @@ pub struct Limits {
     pub lookback: Duration,
     /// From when on a query is worth a line in the log.
     pub slow: Duration,
+    /// What they may be written in, besides what never changes.
+    pub features: Features,
 }
 
 impl Default for Limits {
@@ -132,6 +167,7 @@ impl Default for Limits {
             bytes_max: 256 << 20,
             lookback: Duration::from_secs(300),
             slow: Duration::from_secs(10),
+            features: Features::default(),
         }
     }
 }

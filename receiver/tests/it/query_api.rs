@@ -182,7 +182,7 @@ async fn large_answers_come_in_pieces() {
     panic!("the turn of the query is not given back");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_queries_are_refused_or_bounded() {
     let limits = query::Limits {
         timeout: Duration::from_secs(3),
@@ -192,6 +192,7 @@ async fn hostile_queries_are_refused_or_bounded() {
     let (test, end) = filled(limits).await;
     let (time, ago) = ((end / 1000).to_string(), (end / 1000 - 3_000).to_string());
     let year_ago = (end / 1000 - 365 * 86_400).to_string();
+    let sum_is = Value::from("597");
     let instant = |query: String| ("query", vec![("query", query), ("time", time.clone())]);
     let range = |query: &str, start: &str, step: &str| {
         let parameters = vec![
@@ -223,11 +224,51 @@ async fn hostile_queries_are_refused_or_bounded() {
         let parameters: Vec<(&str, &str)> =
             parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let shown: String = parameters[0].1.chars().take(60).collect();
-        let (found, answer) = ask(&test, path, &parameters).await;
+        // Who asks something harmless meanwhile does not notice.
+        let harmless = [("query", "sum(requests_total)"), ("time", time.as_str())];
+        let unharmed = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let began = Instant::now();
+            (ask(&test, "query", &harmless).await, began.elapsed())
+        };
+        let ((found, answer), ((harmless, sum), waited)) =
+            tokio::join!(ask(&test, path, &parameters), unharmed);
+        assert_eq!((harmless, &sum["data"]["result"][0]["value"][1]), (StatusCode::OK, &sum_is));
+        assert!(waited < Duration::from_secs(2), "beside {shown}: {waited:?}");
         let found_kind = answer["errorType"].as_str().unwrap_or("");
         let told: String = answer.to_string().chars().take(300).collect();
         assert_eq!((found.as_u16(), found_kind), (status, kind), "{shown}: {told}");
         assert!(began.elapsed() < Duration::from_secs(10), "{shown}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn what_may_still_change_is_switched_on_by_name() {
+    let query = |text| [("query", text), ("time", "1")];
+    let experimental = [
+        "sort_by_label(vector(1), \"a\")",
+        "limitk(1, vector(1))",
+        "rate(a[1m] smoothed)",
+        "vector(1) + fill(0) vector(1)",
+    ];
+    let (test, _) = filled(query::Limits::default()).await;
+    for text in experimental {
+        assert_eq!(ask(&test, "query", &query(text)).await.0, StatusCode::BAD_REQUEST, "{text}");
+    }
+    let names =
+        "promql-experimental-functions,promql-extended-range-selectors,promql-binop-fill-modifiers";
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(flatten)]
+        queries: query::Args,
+    }
+    let program = <Program as clap::Parser>::parse_from(["test", "--enable-feature", names]);
+    let (test, _) = filled(program.queries.limits()).await;
+    for text in experimental {
+        for path in ["query", "parse_query", "format_query", "query_exemplars"] {
+            let (status, answer) = ask(&test, path, &query(text)).await;
+            assert_eq!(status, StatusCode::OK, "{path} {text}: {answer}");
+        }
     }
 }
 

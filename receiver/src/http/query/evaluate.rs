@@ -65,7 +65,7 @@ pub(super) async fn query(
     let ts = parameters.optional_time("time")?.unwrap_or_else(model::now_ms);
     let timeout = parameters.timeout()?;
     let lookback_ms = parameters.lookback_ms()?;
-    let query = parse(parameters.get("query"))?;
+    let query = parse(&api, parameters.get("query"))?;
     let request = Request { query, times: Times::Instant(ts), lookback_ms, timeout };
     answer(&api, request, limit, &parameters, Format::accepted(&headers)).await
 }
@@ -94,7 +94,7 @@ pub(super) async fn query_range(
     }
     let timeout = parameters.timeout()?;
     let lookback_ms = parameters.lookback_ms()?;
-    let query = parse(parameters.get("query"))?;
+    let query = parse(&api, parameters.get("query"))?;
     let kind = query.expr.value_type();
     if !matches!(kind, ValueType::Scalar | ValueType::Vector) {
         let why = format!(
@@ -108,8 +108,8 @@ pub(super) async fn query_range(
     answer(&api, request, limit, &parameters, Format::accepted(&headers)).await
 }
 
-fn parse(text: &str) -> Result<Query, ApiError> {
-    Query::new(text, promql::Features::default()).map_err(|err| ApiError::parameter("query", err))
+fn parse(api: &Api, text: &str) -> Result<Query, ApiError> {
+    Query::new(text, api.queries.limits().features).map_err(|err| ApiError::parameter("query", err))
 }
 
 async fn answer(

@@ -28,7 +28,7 @@ pub(super) async fn query_exemplars(
     if end < start {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     }
-    let query = Query::new(parameters.get("query"), promql::Features::default())
+    let query = Query::new(parameters.get("query"), api.queries.limits().features)
         .map_err(|err| ApiError::bad_data(err.to_string()))?;
     let selectors: Vec<Vec<Matcher>> =
         query.expr.selectors().into_iter().map(|selector| selector.matchers.clone()).collect();

@@ -1,8 +1,7 @@
 //! `format_query` and `parse_query`: a query formatted, and as the tree that Prometheus' interface draws.
 
-use axum::response::Response;
+use axum::{extract::State, response::Response};
 use promql::{
-    Features,
     ast::{At, Binary, Cardinality, DurationExpr, Expr, Shift, ValueType, VectorSelector},
     functions::Repeats,
     model::{MatchOp, number::Plain},
@@ -10,22 +9,29 @@ use promql::{
 use serde_json::{Value, json};
 
 use super::{
+    Api,
     answer::{self, ApiError},
     parameters::Parameters,
 };
 
-pub(super) async fn format_query(parameters: Parameters) -> Result<Response, ApiError> {
-    let expr = parse(&parameters)?;
+pub(super) async fn format_query(
+    State(api): State<Api>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let expr = parse(&api, &parameters)?;
     Ok(answer::success_value(&json!(promql::pretty(&expr))))
 }
 
-pub(super) async fn parse_query(parameters: Parameters) -> Result<Response, ApiError> {
-    let expr = parse(&parameters)?;
+pub(super) async fn parse_query(
+    State(api): State<Api>,
+    parameters: Parameters,
+) -> Result<Response, ApiError> {
+    let expr = parse(&api, &parameters)?;
     Ok(answer::success_value(&tree(&expr)))
 }
 
-fn parse(parameters: &Parameters) -> Result<Expr, ApiError> {
-    promql::parse(parameters.get("query"), Features::default())
+fn parse(api: &Api, parameters: &Parameters) -> Result<Expr, ApiError> {
+    promql::parse(parameters.get("query"), api.queries.limits().features)
         .map_err(|err| ApiError::parameter("query", err))
 }
 
