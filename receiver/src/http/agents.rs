@@ -253,13 +253,14 @@ async fn settings(
 ) -> Result<Response, Response> {
     let Json(wanted) = wanted.map_err(|err| bad_data(&err.body_text()))?;
     let check = |key, given: Option<Span>, bounds| {
-        let checked = given.map(|given| interval(key, given.0, bounds)).transpose();
-        checked.map_err(|problem| bad_data(&problem))
+        given.map(|given| interval(key, given.0, bounds)).transpose()
     };
-    let stored = check("storedInterval", wanted.stored_interval, STORED_MS)?;
-    let live = check("liveInterval", wanted.live_interval, LIVE_MS)?;
+    let stored = check("storedInterval", wanted.stored_interval, STORED_MS);
+    let stored = stored.map_err(|problem| bad_data(&problem))?;
+    let live = check("liveInterval", wanted.live_interval, LIVE_MS);
+    let live = live.map_err(|problem| bad_data(&problem))?;
     let found = agents.want(&wanted.program, &wanted.instance, stored, live).await;
-    done(found.map_err(failed)?, &wanted.instance)
+    Ok(done(found.map_err(failed)?, &wanted.instance))
 }
 
 #[derive(Deserialize)]
@@ -276,14 +277,14 @@ async fn forget(
 ) -> Result<Response, Response> {
     let Json(which) = which.map_err(|err| bad_data(&err.body_text()))?;
     let found = agents.forget(&which.program, &which.instance).await.map_err(failed)?;
-    done(found, &which.instance)
+    Ok(done(found, &which.instance))
 }
 
-fn done(found: bool, instance: &str) -> Result<Response, Response> {
+fn done(found: bool, instance: &str) -> Response {
     if found {
-        return Ok(StatusCode::NO_CONTENT.into_response());
+        return StatusCode::NO_CONTENT.into_response();
     }
-    Err(refuse(StatusCode::NOT_FOUND, "not_found", &format!("there is no agent `{instance}`")))
+    refuse(StatusCode::NOT_FOUND, "not_found", &format!("there is no agent `{instance}`"))
 }
 
 #[derive(Deserialize)]

@@ -190,16 +190,14 @@ impl Watcher {
 #[tokio::test]
 async fn live_samples_are_shown_to_who_watches_and_not_stored() {
     let receiver = TestReceiver::open().await;
-    let labels = |instance| [("__name__", "node_load1"), ("instance", instance)];
+    let load = |instance: &str, ts: i64, value: f64| {
+        series(&[("__name__", "node_load1"), ("instance", instance)], &[(ts, value)])
+    };
     let t = now() - 10_000;
-    let stored: Vec<_> =
-        ["web-1", "web-2"].map(|instance| series(&labels(instance), &[(t, 1.0)])).into();
+    let stored: Vec<_> = ["web-1", "web-2"].map(|instance| load(instance, t, 1.0)).into();
     assert_eq!(receiver.write(stored).await.0, StatusCode::NO_CONTENT);
     let show = async |instance: &str, of: &str, at: i64, value: f64| {
-        let request = WriteRequest {
-            timeseries: vec![series(&labels(of), &[(at, value)])],
-            ..Default::default()
-        };
+        let request = WriteRequest { timeseries: vec![load(of, at, value)], ..Default::default() };
         let body = Body::from(snappy::compress(&request.encode_to_vec()));
         let path = format!("/api/v1/agents/live?instance={instance}");
         let (status, text) = receiver.send(Request::post(path).body(body).unwrap()).await;
