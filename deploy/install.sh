@@ -85,7 +85,8 @@ uninstall() {
   if [ $systemd = yes ]; then systemctl daemon-reload; fi
   if [ $purge = yes ]; then
     rm -f "$settings"
-    if [ "$part" = all-in-one ]; then rm -rf "$root/var/lib/watchpost"; fi
+    # Of a dynamic user, the first is a link to the second.
+    rm -rf "$root/var/lib/$program" "$root/var/lib/private/$program"
     say "$program, its settings and its data are gone"
   else
     say "$program is gone; $settings and data are still there (--purge removes them)"

@@ -139,6 +139,17 @@ fn compose_reads_the_file() {
 }
 
 #[test]
+fn the_image_is_built_from_all_crates() {
+    let ignored = read(".dockerignore");
+    let workspace = read("Cargo.toml");
+    let members = workspace.lines().find_map(|line| line.strip_prefix("members = [")).unwrap();
+    for member in members.trim_end_matches(']').split(", ") {
+        let line = format!("\n!{}\n", member.trim_matches('"'));
+        assert!(ignored.contains(&line), ".dockerignore lacks {line}");
+    }
+}
+
+#[test]
 fn manifests_run_without_root_and_with_flags_that_exist() {
     let manifests = documents(&read("deploy/kubernetes/watchpost.yaml"));
     let kinds: Vec<&str> = manifests.iter().filter_map(|object| object["kind"].as_str()).collect();
