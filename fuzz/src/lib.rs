@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod block;
+pub mod evaluate;
 pub mod exposition;
 pub mod histograms;
 pub mod http;
@@ -20,9 +21,10 @@ pub mod walk_referenced;
 /// A target by its name, which is also that of its folder of seeds.
 pub type Target = (&'static str, fn(&[u8]));
 
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("batch", batch::target),
     ("block", block::target),
+    ("evaluate", evaluate::target),
     ("exposition", exposition::target),
     ("histograms", histograms::target),
     ("http", http::target),
