@@ -3,12 +3,10 @@
 //! The fixtures are copied with every file cut, flipped, filled with the largest numbers or emptied, in a different way
 //! for each seed, and the whole exporter runs over each copy. Arithmetic that overflows panics in these builds.
 
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::Path,
-    time::{Duration, Instant},
-};
+#[path = "support/machine.rs"]
+mod machine;
+
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use exporter::{Config, Exporter, Filter};
@@ -27,22 +25,6 @@ impl Random {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((self.0 >> 33) as usize) % end.max(1)
-    }
-}
-
-fn copy(from: &Path, to: &Path, random: &mut Random) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type().unwrap();
-        if kind.is_symlink() {
-            symlink(fs::read_link(&source).unwrap(), target).unwrap();
-        } else if kind.is_dir() {
-            copy(&source, &target, random);
-        } else {
-            fs::write(target, spoil(fs::read(&source).unwrap(), random)).unwrap();
-        }
     }
 }
 
@@ -85,13 +67,10 @@ fn numbers(bytes: &[u8], with: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn no_collector_panics() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     for seed in 0..12 {
         let machine = tempfile::tempdir().unwrap();
         let mut random = Random(seed);
-        for folder in ["proc", "sys", "root", "udev", "text"] {
-            copy(&fixtures.join(folder), &machine.path().join(folder), &mut random);
-        }
+        machine::unpack(machine.path(), |bytes| spoil(bytes, &mut random));
         let flag = |name: &str, folder: &str| {
             format!("--{name}={}", machine.path().join(folder).display())
         };

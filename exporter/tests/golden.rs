@@ -4,8 +4,12 @@
 //! it, since names, labels and values are a contract. What depends on the machine that runs the test (the clock, uname,
 //! sizes of filesystems) is left out here and looked at by itself below.
 
+#[path = "support/machine.rs"]
+mod machine;
+
 use std::{
     path::{Path, PathBuf},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -18,20 +22,28 @@ struct Args {
     config: Config,
 }
 
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+/// Where the made-up machine is unpacked.
+fn machine() -> &'static Path {
+    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("golden-machine");
+        // What an earlier run left may lack a change.
+        let _ = std::fs::remove_dir_all(&folder);
+        machine::unpack(&folder, |bytes| bytes);
+        folder
+    });
+    &FOLDER
 }
 
 fn exporter(flags: &[&str]) -> Exporter {
     let path =
-        |flag: &str, folder: &str| format!("--path.{flag}={}", fixtures().join(folder).display());
+        |flag: &str, folder: &str| format!("--path.{flag}={}", machine().join(folder).display());
     let paths = [
         path("procfs", "proc"),
         path("sysfs", "sys"),
         path("rootfs", "root"),
         path("udev.data", "udev"),
     ];
-    let textfiles = format!("--collector.textfile.directory={}", fixtures().join("text").display());
+    let textfiles = format!("--collector.textfile.directory={}", machine().join("text").display());
     let mut words = vec!["test", "--web.disable-exporter-metrics", &textfiles];
     words.extend(paths.iter().map(String::as_str));
     words.extend(flags);
@@ -69,14 +81,14 @@ fn redact(text: &str) -> String {
             && !line.starts_with("node_textfile_mtime_seconds{")
     };
     let stable: String = text.lines().filter(is_stable).flat_map(|line| [line, "\n"]).collect();
-    stable.replace(fixtures().to_str().unwrap(), "FIXTURES")
+    stable.replace(machine().to_str().unwrap(), "FIXTURES")
 }
 
 #[tokio::test]
 async fn everything_is_as_in_the_golden_file() {
     let exporter = exporter(FLAGS);
     let text = redact(&scrape(&exporter).await);
-    let golden = fixtures().join("golden.txt");
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden.txt");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&golden, &text).unwrap();
     }
