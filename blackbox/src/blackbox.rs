@@ -202,6 +202,11 @@ impl Blackbox {
         outcome
     }
 
+    /// Counts a probe by the clock that began so much later than it was due.
+    pub(crate) fn delayed(&self, delay: Duration) {
+        self.0.own.delayed(delay);
+    }
+
     pub(crate) fn slots(&self) -> &Arc<Semaphore> {
         &self.0.slots
     }

@@ -151,6 +151,7 @@ mod tests {
             labels: BTreeMap::from([("job".to_owned(), "web".to_owned())]),
             params: Params::default(),
             public_only: false,
+            retries: 0,
         });
         let first = targets.request(&probed(&target, 5_000));
         let success = &first.timeseries[0];

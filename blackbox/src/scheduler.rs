@@ -7,6 +7,7 @@
 //!     targets: [https://example.com/, https://example.org/]
 //!     interval: 30s
 //!     labels: {team: web}
+//!     retries: 2
 //! ```
 
 use std::{
@@ -54,6 +55,8 @@ pub struct Target {
     pub params: Params,
     /// Whether only public addresses may be called, because the target is a user's.
     pub public_only: bool,
+    /// A failed probe is made again so often before it counts.
+    pub retries: u32,
 }
 
 /// One probe that was made.
@@ -62,8 +65,9 @@ pub struct Probed {
     pub target: Arc<Target>,
     /// When the probe began: the time of its samples.
     pub time: SystemTime,
-    /// How long it had to wait for a worker.
+    /// How much later than due it began.
     pub delay: Duration,
+    /// Of the last try.
     pub outcome: Outcome,
 }
 
@@ -89,6 +93,9 @@ struct Group {
     hostname: Option<String>,
     #[serde(default)]
     public_only: bool,
+    /// How often a failed probe is made again, after a second each, before the target counts as down.
+    #[serde(default)]
+    retries: u32,
 }
 
 fn default_module() -> String {
@@ -101,6 +108,9 @@ fn default_interval() -> GoDuration {
 
 /// Where a group says nothing of a time-out.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Between a failed probe and the next try.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRIES_MAX: u32 = 10;
 
 impl Plan {
     /// Reads a file of targets; all modules must be in `config`.
@@ -132,6 +142,18 @@ impl Plan {
             }
             let asked = group.timeout.map_or(TIMEOUT_DEFAULT, |timeout| timeout.0);
             let own = if module.timeout.0.is_zero() { asked } else { module.timeout.0 };
+            let timeout = asked.min(own).min(interval);
+            if group.retries > RETRIES_MAX {
+                return Err(format!("there are at most {RETRIES_MAX} retries"));
+            }
+            let longest = timeout * (group.retries + 1) + RETRY_AFTER * group.retries;
+            if group.retries > 0 && longest > interval {
+                return Err(format!(
+                    "{} retries of {} s each do not fit into the interval: shorten the timeout",
+                    group.retries,
+                    timeout.as_secs_f64()
+                ));
+            }
             for target in group.targets {
                 if targets.len() >= TARGETS_MAX {
                     return Err(format!("there are more than {TARGETS_MAX} targets"));
@@ -147,10 +169,11 @@ impl Plan {
                     target,
                     module: group.module.clone(),
                     interval,
-                    timeout: asked.min(own).min(interval),
+                    timeout,
                     labels: group.labels.clone(),
                     params,
                     public_only: group.public_only,
+                    retries: group.retries,
                 });
             }
         }
@@ -220,6 +243,7 @@ impl Scheduler {
                     let Ok(worker) = Arc::clone(&workers).try_acquire_owned() else { continue };
                     let (blackbox, target) = (self.blackbox.clone(), Arc::clone(&self.plan.targets[position]));
                     let delay = due.0.elapsed();
+                    self.blackbox.delayed(delay);
                     running.spawn(async move {
                         let probed = probe(&blackbox, target, delay).await;
                         drop(worker);
@@ -246,17 +270,24 @@ async fn wait_for(due: Option<Instant>) {
 }
 
 async fn probe(blackbox: &Blackbox, target: Arc<Target>, delay: Duration) -> Option<Probed> {
-    let time = SystemTime::now();
     let guard = if target.public_only { Guard::public() } else { Guard::Open };
-    let made = blackbox
-        .probe(&target.module, &target.target, &target.params, target.timeout, &guard)
-        .await;
-    match made {
-        Ok(outcome) => Some(Probed { target, time, delay, outcome }),
-        // Only a reload that took the module away leads here.
-        Err(err) => {
-            warn!(module = target.module, target = target.target, "probe by the clock: {err}");
-            None
+    let mut tries_left = target.retries;
+    loop {
+        let time = SystemTime::now();
+        let made = blackbox
+            .probe(&target.module, &target.target, &target.params, target.timeout, &guard)
+            .await;
+        match made {
+            Ok(outcome) if !outcome.success() && tries_left > 0 => {
+                tries_left -= 1;
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+            Ok(outcome) => return Some(Probed { target, time, delay, outcome }),
+            // Only a reload that took the module away leads here.
+            Err(err) => {
+                warn!(module = target.module, target = target.target, "probe by the clock: {err}");
+                return None;
+            }
         }
     }
 }
@@ -274,6 +305,7 @@ mod tests {
             labels: BTreeMap::new(),
             params: Params::default(),
             public_only: false,
+            retries: 0,
         }
     }
 
@@ -313,6 +345,9 @@ mod tests {
         assert_eq!(all, [("a", "http_2xx", 5), ("b", "http_2xx", 5), ("c", "tcp_connect", 2)]);
         assert!(parse("targets: [{targets: [a], module: nope}]").is_err());
         assert!(parse("targets: [{targets: [a], interval: 1ms}]").is_err());
+        assert!(parse("targets: [{targets: [a], retries: 2}]").is_err(), "three times 10 s");
+        let plan = parse("targets: [{targets: [a], retries: 2, timeout: 5s}]").unwrap();
+        assert_eq!(plan.targets()[0].retries, 2);
         assert!(parse("targets:").unwrap().targets().is_empty());
         let twice = "targets: [{targets: [a]}, {targets: [a], module: tcp_connect}]";
         assert!(parse(twice).unwrap_err().contains("`a` is there twice"));

@@ -2,18 +2,23 @@
 //! the terminal.
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
+use axum::http::StatusCode;
 use blackbox::{
     Blackbox, Config, OnceArgs, Output, Params, Settings, once,
     scheduler::{Plan, Scheduler, Target},
 };
 
-use super::harness::{Prober, Samples, canned, closed_port};
+use super::harness::{Prober, Samples, canned, closed_port, serve};
 
 fn answer(body: &str) -> String {
     format!(
@@ -191,6 +196,7 @@ async fn probes_by_the_clock() {
         labels: [("team".to_owned(), "web".to_owned())].into(),
         params: Params::default(),
         public_only: false,
+        retries: 0,
     };
     let mut private = target(&good);
     private.public_only = true;
@@ -228,6 +234,44 @@ async fn probes_by_the_clock() {
     for wanted in [false, true] {
         assert!(seen.iter().filter(|probed| probed.target.public_only == wanted).count() >= 2);
     }
+}
+
+/// A target that answers at its third request.
+#[tokio::test]
+async fn probes_by_the_clock_are_tried_again() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&asked);
+    let router = axum::Router::new().fallback(move || async move {
+        match counted.fetch_add(1, Ordering::SeqCst) {
+            0 | 1 => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::OK,
+        }
+    });
+    let target = Target {
+        target: format!("http://{}/", serve(router).await),
+        module: "http_2xx".to_owned(),
+        interval: Duration::from_secs(5),
+        timeout: Duration::from_secs(1),
+        labels: BTreeMap::new(),
+        params: Params::default(),
+        public_only: false,
+        retries: 2,
+    };
+    let blackbox = Blackbox::new(Config::built_in(), Settings::default());
+    let workers = NonZeroUsize::new(1).unwrap();
+    let scheduler = Scheduler::new(blackbox.clone(), Plan::new(vec![target]), workers);
+    let shutdown = service::Shutdown::new();
+    let (stop, seen) = (shutdown.clone(), Arc::new(Mutex::new(Vec::new())));
+    let results = Arc::clone(&seen);
+    let running = scheduler.run(shutdown, move |probed| {
+        results.lock().unwrap().push(probed.outcome.success());
+        stop.fire();
+    });
+    tokio::time::timeout(Duration::from_secs(30), running).await.expect("a probe in time");
+    assert_eq!(*seen.lock().unwrap(), [true], "told once, as it ended");
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    let metrics = blackbox.metrics().text();
+    assert!(metrics.contains("blackbox_scheduled_probe_delay_seconds_count 1\n"), "{metrics}");
 }
 
 #[tokio::test]
