@@ -41,8 +41,8 @@ impl Default for Limits {
             body_bytes_max: 32 << 20,
             decoded_bytes_max: 32 << 20,
             in_flight_bytes_max: 256 << 20,
-            series_per_request_max: 200_000,
-            samples_per_request_max: 1_000_000,
+            series_per_request_max: 150_000,
+            samples_per_request_max: 500_000,
             exemplars_per_request_max: 50_000,
             symbols_per_request_max: 1_000_000,
             expanded_bytes_max: 64 << 20,
@@ -84,10 +84,10 @@ pub struct LimitArgs {
     #[arg(long = "remote-write.max-expanded-size", value_name = "SIZE", default_value = "64MiB")]
     pub expanded_size: ByteSize,
     /// Most series and metadata entries of one write request
-    #[arg(long = "remote-write.max-series", value_name = "N", default_value_t = 200_000)]
+    #[arg(long = "remote-write.max-series", value_name = "N", default_value_t = 150_000)]
     pub series: u32,
     /// Most samples of one write request
-    #[arg(long = "remote-write.max-samples", value_name = "N", default_value_t = 1_000_000)]
+    #[arg(long = "remote-write.max-samples", value_name = "N", default_value_t = 500_000)]
     pub samples: u32,
     /// Most exemplars of one write request
     #[arg(long = "remote-write.max-exemplars", value_name = "N", default_value_t = 50_000)]

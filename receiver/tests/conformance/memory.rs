@@ -89,11 +89,11 @@ impl Program {
 /// As many new series as one request may bring, in as large a body as there may be.
 fn new_series() -> Vec<u8> {
     let label = |name: &str, value: String| v1::Label { name: name.to_owned(), value };
-    let timeseries = (0..190_000)
+    let timeseries = (0..150_000)
         .map(|n| v1::TimeSeries {
             labels: vec![
                 label("__name__", format!("hostile_{}", n % 1000)),
-                label("instance", format!("{n:x<64}")),
+                label("instance", format!("{n:x<144}")),
                 label("job", "hostile".to_owned()),
             ],
             samples: vec![v1::Sample { value: f64::from(n), timestamp: now() }],
@@ -127,8 +127,8 @@ fn referenced_series() -> Vec<u8> {
 fn tiny_samples() -> Vec<u8> {
     let mut series = Vec::new();
     field(&mut series, 1, &[1, 2]);
-    let start = now() - 1_000_000;
-    for n in 0..1_000_000 {
+    let start = now() - 500_000;
+    for n in 0..500_000 {
         let sample = v2::Sample { value: 0.0, timestamp: start + n, start_timestamp: 0 };
         field(&mut series, 2, &sample.encode_to_vec());
     }
@@ -165,7 +165,7 @@ async fn no_request_costs_more_than_four_of_the_largest_bodies() {
         ("empty series of 1.0", v1, nothings(1), 413),
         ("empty series of 2.0", v2, nothings(5), 413),
         ("empty samples", v2, nothings_of_a_series(2, 15 << 20), 413),
-        ("empty histograms", v2, nothings_of_a_series(3, 900_000), 400),
+        ("empty histograms", v2, nothings_of_a_series(3, 450_000), 400),
         ("empty exemplars", v2, nothings_of_a_series(4, 900_000), 413),
         ("empty metadata", v1, nothings(3), 413),
     ] {

@@ -697,8 +697,8 @@ mod tests {
                 values[57] = f64::from_bits(STALE);
             }
             let bytes = round_trip(&values);
-            // Nine digits of noise would be more than seven bytes a value.
-            prop_assert!(values.len() < 20 || bytes.len() <= 5 * values.len() + 30, "{} bytes", bytes.len());
+            // Nine digits of noise would be more than seven bytes a value; most sums take less than five.
+            prop_assert!(values.len() < 20 || bytes.len() <= 6 * values.len() + 30, "{} bytes", bytes.len());
         }
 
         #[test]
