@@ -82,7 +82,8 @@ async fn a_stuck_collector_is_left_out_until_it_returns() {
         assert_eq!(fared[0], ("a", Some(Failure::Timeout)));
         assert!(started.elapsed() < Duration::from_secs(10));
     }
-    assert!(lock(&runner.0.0.work).workers <= 3, "threads do not pile up");
+    // Fifty rounds: one that is stuck, and what a busy machine may leave beside it.
+    assert!(lock(&runner.0.0.work).workers <= WORKERS_MAX + 1, "threads do not pile up");
     drop(release);
     while lock(&runner.0.0.work).stuck > 0 {
         tokio::task::yield_now().await;
