@@ -10,10 +10,12 @@ use proto::{
     remote_write::{Message, v1::WriteRequest},
     snappy,
 };
-use receiver::live::{Action, Session};
 use serde_json::{Value, json};
 
-use crate::harness::{TestReceiver, now, series};
+use crate::{
+    harness::{TestReceiver, now, series},
+    watcher::Watcher,
+};
 
 fn said(instance: &str) -> Value {
     json!({
@@ -162,31 +164,6 @@ async fn what_makes_no_sense_is_refused() {
     receiver.close().await;
 }
 
-/// A subscriber without a socket.
-struct Watcher(Session);
-
-impl Watcher {
-    async fn read(&mut self) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            match self.0.next(Instant::now()) {
-                Action::Send(text) => return serde_json::from_slice(&text).unwrap(),
-                Action::Close(close, _) => panic!("closed: {close:?}"),
-                Action::Wait(_) => {
-                    let woken = tokio::time::timeout_at(deadline.into(), self.0.woken()).await;
-                    woken.expect("nothing came");
-                }
-            }
-        }
-    }
-
-    async fn send(&mut self, request: Value) {
-        if let Some(work) = self.0.handle(&request.to_string()) {
-            self.0.done(work.await);
-        }
-    }
-}
-
 #[tokio::test]
 async fn live_samples_are_shown_to_who_watches_and_not_stored() {
     let receiver = TestReceiver::open().await;
@@ -208,7 +185,7 @@ async fn live_samples_are_shown_to_who_watches_and_not_stored() {
 
     let mut registering = said("web-1");
     registering["wait"] = json!("20s");
-    let mut watcher = Watcher(Session::open(receiver.receiver.hub()).unwrap());
+    let mut watcher = Watcher::open(receiver.receiver.hub());
     assert_eq!(watcher.read().await["op"], "hello");
     let subscription =
         json!({"op": "sub", "id": 1, "match": ["node_load1{instance=\"web-1\"}"], "range": "5m"});

@@ -4,36 +4,12 @@
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use receiver::live::{Action, Session};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::harness::{TestReceiver, now, series};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Client(Session);
-
-impl Client {
-    async fn read(&mut self) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.0.next(Instant::now()) {
-                Action::Send(text) => return serde_json::from_slice(&text).unwrap(),
-                Action::Close(close, _) => panic!("closed: {close:?}"),
-                Action::Wait(_) => {
-                    let woken = tokio::time::timeout_at(deadline.into(), self.0.woken()).await;
-                    woken.expect("nothing came");
-                }
-            }
-        }
-    }
-
-    async fn send(&mut self, request: Value) {
-        if let Some(work) = self.0.handle(&request.to_string()) {
-            self.0.done(work.await);
-        }
-    }
-}
+use crate::{
+    harness::{TestReceiver, now, series},
+    watcher::Watcher,
+};
 
 #[tokio::test]
 async fn a_subscriber_sees_a_sample_within_a_second_of_its_acknowledgement() {
@@ -46,7 +22,7 @@ async fn a_subscriber_sees_a_sample_within_a_second_of_its_acknowledgement() {
     for n in 0..3 {
         assert_eq!(write(n).await.0, StatusCode::NO_CONTENT);
     }
-    let mut client = Client(Session::open(test.receiver.hub()).unwrap());
+    let mut client = Watcher::open(test.receiver.hub());
     assert_eq!(client.read().await["op"], "hello");
     client.send(json!({"op": "sub", "id": 1, "match": ["node_load1"], "range": "5m"})).await;
     assert_eq!(client.read().await["op"], "ok");
@@ -93,7 +69,7 @@ async fn a_commit_of_many_series_reaches_each_subscriber() {
     let ts = now();
     round(0..40, ts - 2000, 0.0).await;
     round(40..80, ts - 1000, 0.0).await;
-    let mut client = Client(Session::open(test.receiver.hub()).unwrap());
+    let mut client = Watcher::open(test.receiver.hub());
     client
         .send(json!({"op": "sub", "id": 1, "match": ["{instance=~\"i3|i41|i77\"}"], "range": "1m"}))
         .await;

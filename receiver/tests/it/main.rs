@@ -24,4 +24,5 @@ mod replicas;
 mod rollups;
 mod sql;
 mod tokens;
+mod watcher;
 mod write;
