@@ -23,6 +23,10 @@ const ORPHAN_STOP_MAX: Duration = Duration::from_secs(60);
 /// One that we do not know gets the time that an orphan's own watchdog needs, no more.
 const STRANGER_STOP_MAX: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
+/// How long a lock that is held is tried again: a process that is just being started has what its parent had open until
+/// it is the other program, the lock of one who has stopped included.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How the names of half-made data folders begin.
 const DATA_NEW: &str = "data.new.";
 
@@ -35,6 +39,19 @@ pub(super) struct Folder {
     _short_socket_dir: Option<TempDir>,
     /// Locked as long as this value lives; the kernel unlocks it when we die.
     lock: File,
+}
+
+#[expect(clippy::disallowed_methods, reason = "called where blocking is allowed")]
+fn try_lock(file: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 impl Folder {
@@ -52,7 +69,7 @@ impl Folder {
             .truncate(false)
             .open(path.join("lock"))
             .map_err(failed)?;
-        match lock.try_lock() {
+        match try_lock(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
