@@ -11,7 +11,7 @@ use push::{
 };
 use service::{Shutdown, units::Span};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::{Exporter, Filter};
 
@@ -86,7 +86,7 @@ impl Agent {
                     program: "exporter".to_owned(),
                     instance: label("instance"),
                     job: label("job"),
-                    name: push::host_name(),
+                    name: service::host_name(),
                     address: registration.address.clone(),
                     scheme: if pages.is_tls { "https" } else { "http" },
                     metrics_path: pages.metrics_path.to_owned(),
@@ -138,7 +138,11 @@ impl Agent {
                 shutdown,
             ));
         }
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(err) = ended {
+                error!("a part of the agent ended early: {err}");
+            }
+        }
     }
 }
 

@@ -9,7 +9,10 @@ use std::{
 };
 
 use reqwest::Url;
-use service::units::{ByteSize, Span};
+use service::{
+    host_name,
+    units::{ByteSize, Span},
+};
 
 use crate::{
     client::Credentials,
@@ -348,15 +351,6 @@ fn is_label_name(name: &str) -> bool {
     bytes.next().is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         && !name.starts_with("__")
-}
-
-/// The name of this machine.
-pub fn host_name() -> String {
-    #[cfg(unix)]
-    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    #[cfg(not(unix))]
-    let name = env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".to_owned());
-    name
 }
 
 /// What systemd made for us, or what belongs to this user.

@@ -26,7 +26,7 @@ mod sender;
 mod stats;
 mod version_two;
 
-pub use args::{Args, ArgsError, Config, Defaults, Label, Registration, host_name};
+pub use args::{Args, ArgsError, Config, Defaults, Label, Registration};
 pub use client::{Answer, Client, ClientError, Credentials};
 pub use outbox::{OpenError, Outbox, open};
 pub use queue::QueueError;

@@ -21,5 +21,5 @@ pub mod time;
 pub mod token;
 mod usage;
 
-pub use receiver::{Args, Config, DEFAULT_ADDRESS, Receiver, host_name, run};
+pub use receiver::{Args, Config, DEFAULT_ADDRESS, Receiver, run};
 pub use storage::Closing;

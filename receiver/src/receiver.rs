@@ -93,7 +93,7 @@ pub struct Config {
 impl Config {
     /// The usual limits, samples kept for ever, and everybody let in.
     pub fn new(database_url: String) -> Self {
-        let storage = storage::Options::new(database_url, host_name());
+        let storage = storage::Options::new(database_url, service::host_name());
         Self {
             storage,
             limits: Limits::default(),
@@ -327,9 +327,4 @@ pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
     drop(receiver);
     closing.finished().await;
     Ok(())
-}
-
-/// The name of this machine.
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -46,6 +46,7 @@ pub mod admin;
 pub mod config;
 pub mod error;
 pub mod flags;
+mod host;
 pub mod metrics;
 pub mod reload;
 mod run;
@@ -57,6 +58,7 @@ pub mod version;
 pub mod web;
 
 pub use admin::{Health, LifecycleArgs};
+pub use host::host_name;
 pub use metrics::Metrics;
 pub use reload::Reload;
 pub use run::{Threads, run};

@@ -19,6 +19,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use promql::model::text::is_label_name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use service::units::Span;
@@ -131,10 +132,7 @@ impl Registration {
             return Err(format!("there are more than {LABELS_MAX} labels"));
         }
         for (name, value) in &self.labels {
-            let mut bytes = name.bytes();
-            let is_name = bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-                && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-                && !name.starts_with("__");
+            let is_name = is_label_name(name) && !name.starts_with("__");
             if !is_name || name.len() > TEXT_CHARS_MAX {
                 return Err("a label has a name that no label may have".to_owned());
             }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use blackbox::Blackbox;
 use exporter::Exporter;
-use receiver::host_name;
+use service::host_name;
 
 use super::{Addresses, Args};
 use crate::feed::{Job, Source};

@@ -17,7 +17,7 @@ async fn the_first_page_shows_this_machine_live() {
     let Some(mut page) = Page::open(folder.path(), &running.console).await else {
         return running.process.stop().await;
     };
-    let host = receiver::host_name();
+    let host = service::host_name();
     let first = page
         .text_when("this machine and its load in percent", |text| {
             text.contains(&host) && text.contains('%')

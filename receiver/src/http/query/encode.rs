@@ -48,25 +48,11 @@ pub(super) fn timestamp(ts: i64, out: &mut String) {
         out.push('-');
     }
     let (seconds, ms) = (ts.unsigned_abs() / 1000, ts.unsigned_abs() % 1000);
-    whole(seconds, out);
+    // Without the machinery of formatting: there is one for each point.
+    out.push_str(itoa::Buffer::new().format(seconds));
     if ms != 0 {
         let _ = write!(out, ".{ms:03}");
     }
-}
-
-/// Digits, without the machinery of formatting: there is one for each point.
-fn whole(number: u64, out: &mut String) {
-    let mut digits = [0; 20];
-    let (mut at, mut rest) = (digits.len(), number);
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
 }
 
 /// `"0.5"`, `"NaN"`
