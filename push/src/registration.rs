@@ -57,6 +57,13 @@ pub struct Intervals {
     pub is_watched: bool,
 }
 
+impl Intervals {
+    /// Stored at an interval that never changes, and shown to nobody.
+    pub fn fixed(stored: Duration) -> watch::Receiver<Self> {
+        watch::channel(Self { stored, live: LIVE_INTERVAL_MAX, is_watched: false }).1
+    }
+}
+
 /// What the receiver knows of us already.
 #[derive(Clone, Copy, Debug, Default)]
 struct Heard {

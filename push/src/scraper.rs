@@ -1,9 +1,10 @@
-//! Scraping by the clock, as a Prometheus would, into an outbox.
+//! Scraping by the clock, as a Prometheus would, into an outbox or another sink.
 
 use std::time::{Duration, Instant};
 
 use proto::{
     exposition::Exposition,
+    remote_write::v1::WriteRequest,
     scrape::{self, Target},
 };
 use service::Shutdown;
@@ -31,12 +32,38 @@ pub trait Source: Send + 'static {
     }
 }
 
+/// Takes what scrapes bring.
+pub trait Sink: Send + Sync {
+    fn push(&self, request: WriteRequest) -> impl Future<Output = ()> + Send;
+
+    /// Hears how a scrape ended, before what it brought is pushed.
+    fn scraped(&self, how: Scraped) {
+        let _ = how;
+    }
+}
+
+impl Sink for Outbox {
+    async fn push(&self, request: WriteRequest) {
+        Self::push(self, request).await;
+    }
+}
+
+/// How a scrape ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scraped {
+    Answered,
+    Failed,
+    TimedOut,
+}
+
+service::label_values!(Scraped);
+
 /// Scrapes `source` until `shutdown` fires; then all its series end. The intervals may change at any time.
 pub async fn run<S: Source>(
     mut source: S,
     mut target: Target,
     mut intervals: watch::Receiver<Intervals>,
-    outbox: Outbox,
+    sink: impl Sink,
     shutdown: Shutdown,
 ) {
     let mut schedule = Schedule::new(intervals.borrow_and_update().stored);
@@ -57,6 +84,11 @@ pub async fn run<S: Source>(
             () = shutdown.fired() => break,
             answer = timeout_at(deadline.into(), source.scrape(deadline)) => answer,
         };
+        sink.scraped(match &answer {
+            Ok(Some(_)) => Scraped::Answered,
+            Ok(None) => Scraped::Failed,
+            Err(_) => Scraped::TimedOut,
+        });
         let request = match answer {
             Ok(Some(exposition)) => {
                 let mut request = target.scraped(&exposition, at_ms, begun.elapsed());
@@ -69,7 +101,7 @@ pub async fn run<S: Source>(
             }
             Ok(None) | Err(_) => target.failed(at_ms, begun.elapsed()),
         };
-        outbox.push(request).await;
+        sink.push(request).await;
     }
-    outbox.push(target.ended(schedule::now_ms())).await;
+    sink.push(target.ended(schedule::now_ms())).await;
 }

@@ -10,33 +10,29 @@ mod queue;
 mod sender;
 mod source;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{
     remote_write::{Message, v1::WriteRequest},
-    scrape::{self, Target},
+    scrape::Target,
     snappy,
 };
-use push::schedule::{self, Schedule};
+use push::{
+    registration::Intervals,
+    scraper::{self, Scraped},
+};
 use service::Shutdown;
-use tokio::{task::JoinSet, time::timeout_at};
+use tokio::task::JoinSet;
 use tracing::warn;
 
+use self::queue::Queue;
 pub use self::{
     metrics::FeedMetrics,
     sender::{Sink, WriteFailure},
     source::Source,
 };
-use self::{metrics::Scraped, queue::Queue};
 
-/// Of a scrape, as Prometheus' own default; less where the interval is shorter.
-const SCRAPE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often the kind and help of every metric is told again; Prometheus does it as often.
-const METADATA_EVERY: Duration = Duration::from_secs(60);
 /// How long the last scrapes may take to arrive when we stop.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -54,8 +50,11 @@ pub struct Job {
 pub async fn run<S: Sink>(jobs: Vec<Job>, sink: S, metrics: FeedMetrics, shutdown: Shutdown) {
     let queue = Arc::new(Queue::new(metrics.clone()));
     let mut scrapers = JoinSet::new();
-    for job in jobs {
-        scrapers.spawn(scrape(job, Arc::clone(&queue), metrics.clone(), shutdown.clone()));
+    let line = Line { queue: Arc::clone(&queue), metrics: metrics.clone() };
+    for Job { source, job, instance, interval } in jobs {
+        let target = Target::new(&[("job", &job), ("instance", &instance)]);
+        let every = Intervals::fixed(interval);
+        scrapers.spawn(scraper::run(source, target, every, line.clone(), shutdown.clone()));
     }
     let sending = tokio::spawn(sender::run(Arc::clone(&queue), sink, metrics));
     while let Some(ended) = scrapers.join_next().await {
@@ -69,44 +68,21 @@ pub async fn run<S: Sink>(jobs: Vec<Job>, sink: S, metrics: FeedMetrics, shutdow
     }
 }
 
-async fn scrape(mut job: Job, queue: Arc<Queue>, metrics: FeedMetrics, shutdown: Shutdown) {
-    let mut target = Target::new(&[("job", &job.job), ("instance", &job.instance)]);
-    let mut schedule = Schedule::new(job.interval);
-    let mut told_metadata: Option<Instant> = None;
-    loop {
-        let at_ms = tokio::select! {
-            () = shutdown.fired() => break,
-            at_ms = schedule.next() => at_ms,
-        };
-        let begun = Instant::now();
-        let deadline = begun + SCRAPE_TIMEOUT.min(job.interval);
-        let answer = tokio::select! {
-            () = shutdown.fired() => break,
-            answer = timeout_at(deadline.into(), job.source.scrape(deadline)) => answer,
-        };
-        let request = match answer {
-            Ok(Some(exposition)) => {
-                let mut request = target.scraped(&exposition, at_ms, begun.elapsed());
-                if told_metadata.is_none_or(|told| told.elapsed() >= METADATA_EVERY) {
-                    request.metadata = scrape::metadata(&exposition);
-                    told_metadata = Some(Instant::now());
-                }
-                job.source.recycle(exposition);
-                metrics.scraped(Scraped::Answered);
-                request
-            }
-            Ok(None) => {
-                metrics.scraped(Scraped::Failed);
-                target.failed(at_ms, begun.elapsed())
-            }
-            Err(_too_late) => {
-                metrics.scraped(Scraped::TimedOut);
-                target.failed(at_ms, begun.elapsed())
-            }
-        };
-        queue.push(encode(&request));
+/// Where all scrapers put what they found.
+#[derive(Clone)]
+struct Line {
+    queue: Arc<Queue>,
+    metrics: FeedMetrics,
+}
+
+impl scraper::Sink for Line {
+    async fn push(&self, request: WriteRequest) {
+        self.queue.push(encode(&request));
     }
-    queue.push(encode(&target.ended(schedule::now_ms())));
+
+    fn scraped(&self, how: Scraped) {
+        self.metrics.scraped(how);
+    }
 }
 
 /// A remote write 1.0 body.

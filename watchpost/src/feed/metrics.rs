@@ -5,6 +5,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
+use push::scraper::Scraped;
 
 /// Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -14,16 +15,6 @@ pub struct FeedMetrics {
     refused: Counter,
     retries: Counter,
 }
-
-/// How a scrape ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Scraped {
-    Answered,
-    Failed,
-    TimedOut,
-}
-
-service::label_values!(Scraped);
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Outcome {

@@ -22,9 +22,8 @@ pub enum Source {
     Hanging,
 }
 
-impl Source {
-    /// What it says until `deadline`; `None` if it cannot even be asked. Cancel-safe.
-    pub(super) async fn scrape(&mut self, deadline: Instant) -> Option<Exposition> {
+impl push::scraper::Source for Source {
+    async fn scrape(&mut self, deadline: Instant) -> Option<Exposition> {
         match self {
             Self::Exporter(exporter) => Some(exporter.collect(deadline, &Filter::All).await),
             Self::Probe { blackbox, module, target } => {
@@ -46,20 +45,20 @@ impl Source {
         }
     }
 
-    /// Gives the memory of an answer back.
-    pub(super) fn recycle(&self, exposition: Exposition) {
+    fn recycle(&self, exposition: Exposition) {
         match self {
             Self::Exporter(exporter) => exporter.recycle(exposition),
             _ => drop(exposition),
         }
     }
+}
 
-    #[cfg(test)]
+#[cfg(test)]
+impl Source {
     pub(super) fn test(answer: impl FnMut() -> Exposition + Send + 'static) -> Self {
         Self::Test(Box::new(answer))
     }
 
-    #[cfg(test)]
     pub(super) fn hanging() -> Self {
         Self::Hanging
     }
