@@ -242,7 +242,7 @@ impl Decoder<'_> {
     fn take<L: RawLabels>(
         &mut self,
         key: Option<RawKey>,
-        series: Series<'_, L>,
+        series: &Series<'_, L>,
         exemplar: impl Fn(&[u8]) -> Result<Exemplar, InvalidExemplar>,
     ) -> Result<Taken, WriteError> {
         self.count(
@@ -253,17 +253,17 @@ impl Decoder<'_> {
         match key.and_then(|key| self.look_up(key)) {
             Some(Meaning::Series(position, peer)) => {
                 self.peer = peer;
-                if let Err(reason) = self.admit(position, &series) {
-                    self.refuse_series(reason, &series);
+                if let Err(reason) = self.admit(position, series) {
+                    self.refuse_series(reason, series);
                     return Ok(Taken::Refused);
                 }
                 let known = self.context.index.known(position);
-                self.known(known, &series, exemplar)?;
+                self.known(known, series, exemplar)?;
                 return Ok(Taken::Known(known));
             }
             Some(Meaning::Standby(peer)) => {
                 self.peer = peer;
-                if !self.takes_any(&series) {
+                if !self.takes_any(series) {
                     series.add_to(&mut self.decoded.standby);
                     return Ok(Taken::Dropped);
                 }
@@ -291,11 +291,11 @@ impl Decoder<'_> {
                 let raw_key = key.expect("labels that are in order have a key");
                 self.expand(labels.iter().map(|l| l.name.len() + l.value.len()).sum())?;
                 let name = labels.metric_name().into();
-                self.unknown(raw_key, labels, &series, exemplar)?;
+                self.unknown(raw_key, labels, series, exemplar)?;
                 Ok(Taken::New(name))
             }
             Err(reason) => {
-                self.refuse_series(reason, &series);
+                self.refuse_series(reason, series);
                 Ok(Taken::Refused)
             }
         }

@@ -25,7 +25,7 @@ impl Visitor for Decoder<'_> {
             exemplars: series.exemplars,
             created: 0,
         };
-        self.take(Some(key), series, exemplar::v1)?;
+        self.take(Some(key), &series, exemplar::v1)?;
         Ok(())
     }
 

@@ -135,7 +135,7 @@ impl<'w> ReferencedVisitor<'w> for Referenced<'_, '_> {
             return Ok(());
         }
         let is_empty = series.n_elements() == 0;
-        let taken = self.decoder.take(key, series, |message| exemplar::v2(message, symbols))?;
+        let taken = self.decoder.take(key, &series, |message| exemplar::v2(message, symbols))?;
         if matches!(taken, Taken::Refused | Taken::Dropped) {
             return Ok(());
         }

@@ -27,7 +27,7 @@ pub(super) struct Pair(u32);
 pub struct Index {
     symbols: Symbols,
     /// What a lookup gives, side by side: one look into memory finds both.
-    places: Vec<(SeriesId, PackId)>,
+    known: Vec<Known>,
     metrics: Vec<MetricId>,
     /// Where each series' labels end in `labels`.
     label_ends: Vec<u32>,
@@ -125,11 +125,11 @@ impl Index {
     }
 
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.known.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.known.is_empty()
     }
 
     pub fn by_identity(&self, identity: Identity) -> Option<Known> {
@@ -142,13 +142,12 @@ impl Index {
 
     #[inline]
     pub fn known(&self, position: Position) -> Known {
-        let (series, pack) = self.places[position.0 as usize];
-        Known { position, pack, series }
+        self.known[position.0 as usize]
     }
 
     /// The pack that holds the series' samples in blocks.
     pub fn pack(&self, position: Position) -> PackId {
-        self.places[position.0 as usize].1
+        self.known[position.0 as usize].pack
     }
 
     /// Adds a series; one that is there already is left as it is. Its labels, the metric's name among them, come in any
@@ -165,9 +164,9 @@ impl Index {
             return position;
         }
         let position = Position(
-            u32::try_from(self.places.len()).expect("memory ends long before 4 billion series"),
+            u32::try_from(self.known.len()).expect("memory ends long before 4 billion series"),
         );
-        self.places.push((series, pack));
+        self.known.push(Known { position, pack, series });
         self.metrics.push(metric);
         for (name, value) in labels {
             let name = self.symbols.intern(name);
