@@ -1,12 +1,16 @@
-//! Requests as Prometheus would send them from hosts with `node_exporter`s: made in advance, so that sending them costs
-//! the machine as little as can be.
+//! Requests as Prometheus would send them: made in advance, so that sending them costs the machine as little as can be.
+
+mod series;
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use proto::remote_write::walk;
 
-/// Series of one host.
+pub(crate) use self::series::Kind;
+use self::series::Series;
+
+/// Series of one host, or of the containers of one.
 const HOST_SERIES: usize = 1000;
 /// Milliseconds between two scrapes.
 pub(crate) const STEP_MS: i64 = 15_000;
@@ -34,6 +38,7 @@ impl Protocol {
 /// What is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Workload {
+    pub(crate) kind: Kind,
     pub(crate) series: usize,
     pub(crate) rounds: usize,
     /// Samples of one request.
@@ -46,34 +51,6 @@ pub(crate) struct Workload {
 
 /// The requests of one connection, in order.
 pub(crate) type Requests = Vec<Bytes>;
-
-struct Series {
-    labels: Vec<u8>,
-    value: Value,
-}
-
-/// How the values of a series move, after what node_exporter shows on a machine with some load.
-#[derive(Clone, Copy)]
-enum Value {
-    Constant(f64),
-    /// Bytes or events: grows by whole steps.
-    Counter {
-        value: f64,
-        rate: f64,
-    },
-    /// Seconds with two decimals.
-    Seconds {
-        value: f64,
-        rate: f64,
-    },
-    /// Pages of memory: up and down by multiples of 4096.
-    Gauge {
-        value: f64,
-        spread: f64,
-    },
-    /// All bits of the mantissa.
-    Ratio,
-}
 
 impl Workload {
     pub(crate) fn n_samples(self) -> usize {
@@ -98,7 +75,7 @@ impl Workload {
             .filter(|host| host % self.connections == connection)
             .flat_map(|host| {
                 let n = (self.series - host * HOST_SERIES).min(HOST_SERIES);
-                host_series(host, n, &mut random)
+                self.kind.series(host, n, &mut random)
             })
             .collect();
         let mut request = Request::default();
@@ -171,98 +148,6 @@ impl Request {
     }
 }
 
-/// Metrics of a host: name, label name, how many of them.
-const FAMILIES: [(&str, &str, usize); 12] = [
-    ("node_cpu_seconds_total", "cpu", 256),
-    ("node_network_receive_bytes_total", "device", 12),
-    ("node_network_transmit_bytes_total", "device", 12),
-    ("node_disk_io_time_seconds_total", "device", 8),
-    ("node_filesystem_avail_bytes", "mountpoint", 16),
-    ("node_filesystem_size_bytes", "mountpoint", 16),
-    ("node_hwmon_temp_celsius", "sensor", 24),
-    ("node_softnet_processed_total", "cpu", 32),
-    ("node_schedstat_waiting_seconds_total", "cpu", 32),
-    ("node_interrupts_total", "type", 160),
-    ("node_systemd_unit_state", "name", 220),
-    ("node_scrape_collector_success", "collector", 40),
-];
-
-fn host_series(host: usize, n: usize, random: &mut Random) -> Vec<Series> {
-    let families = FAMILIES
-        .iter()
-        .flat_map(|(name, label, n)| (0..*n).map(move |at| ((*name).to_owned(), *label, at)));
-    // And one series each of many metrics, as of /proc/meminfo, netstat and vmstat.
-    let single = (0..).map(|at| (format!("node_memory_and_netstat_field_{at:03}_bytes"), "", 0));
-    families
-        .chain(single)
-        .take(n)
-        .map(|(name, label, at)| {
-            let mut labels = Vec::new();
-            put_label(&mut labels, "__name__", &name);
-            let pairs = [
-                ("cluster", "production-eu-west-1".to_owned()),
-                ("instance", format!("host-{host:05}.example.com:9100")),
-                ("job", "node".to_owned()),
-            ];
-            for (name, value) in pairs.iter().filter(|(name, _)| label.is_empty() || *name < label)
-            {
-                put_label(&mut labels, name, value);
-            }
-            if !label.is_empty() {
-                if label == "cpu" {
-                    put_label(&mut labels, label, &(at / 8).to_string());
-                    put_label(&mut labels, "mode", MODES[at % 8]);
-                } else {
-                    put_label(&mut labels, label, &format!("{label}-{at}"));
-                }
-                for (name, value) in pairs.iter().filter(|(name, _)| *name >= label) {
-                    put_label(&mut labels, name, value);
-                }
-            }
-            Series { labels, value: Value::of(&name, random) }
-        })
-        .collect()
-}
-
-const MODES: [&str; 8] = ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"];
-
-impl Value {
-    fn of(name: &str, random: &mut Random) -> Self {
-        let size = 10f64.powf(random.unit() * 9.0).floor();
-        if name.contains("seconds_total") {
-            return match random.below(2) {
-                0 => Self::Constant(0.0),
-                _ => Self::Seconds { value: size, rate: random.unit() * 15.0 },
-            };
-        }
-        match (name.ends_with("_total"), random.below(10)) {
-            (_, 0..=5) => Self::Constant(size),
-            (true, _) => Self::Counter { value: size, rate: size.sqrt() * random.unit() },
-            (false, 9) => Self::Ratio,
-            (false, _) => Self::Gauge { value: size.floor() * 4096.0, spread: size.sqrt() },
-        }
-    }
-
-    fn next(&mut self, random: &mut Random) -> f64 {
-        match self {
-            Self::Constant(value) => *value,
-            Self::Counter { value, rate } => {
-                *value += (*rate * (0.5 + random.unit())).floor();
-                *value
-            }
-            Self::Seconds { value, rate } => {
-                *value = ((*value + *rate * random.unit()) * 100.0).round() / 100.0;
-                *value
-            }
-            Self::Gauge { value, spread } => {
-                *value = (*value + (*spread * (random.unit() - 0.5)).floor() * 4096.0).max(0.0);
-                *value
-            }
-            Self::Ratio => random.unit(),
-        }
-    }
-}
-
 /// `SplitMix64`: the same load in every run.
 pub(crate) struct Random(pub(crate) u64);
 
@@ -294,13 +179,15 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// `Label` as field 1 of a `TimeSeries`.
 pub(crate) fn put_label(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.push(0x0a);
-    put_varint(out, (name.len() + value.len() + 4) as u64);
+    let mut label = Vec::with_capacity(name.len() + value.len() + 8);
     for (key, text) in [(0x0a, name), (0x12, value)] {
-        out.push(key);
-        put_varint(out, text.len() as u64);
-        out.extend_from_slice(text.as_bytes());
+        label.push(key);
+        put_varint(&mut label, text.len() as u64);
+        label.extend_from_slice(text.as_bytes());
     }
+    out.push(0x0a);
+    put_varint(out, label.len() as u64);
+    out.extend_from_slice(&label);
 }
 
 /// A `TimeSeries` with one sample as field 1 of a `WriteRequest`.
