@@ -39,9 +39,8 @@ pub struct Args {
     /// File with rules about what is taken in (relabelling, replicas, limits); read anew on SIGHUP and by /-/reload
     #[arg(id = "receiver_config_file", long = "config.file", value_name = "FILE")]
     pub config_file: Option<PathBuf>,
-    /// PostgreSQL to keep everything in: `postgres://user:password@host:5432/database`
-    #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: Option<String>,
+    #[command(flatten)]
+    pub database: db::Args,
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
     #[arg(long = "storage.retention", value_name = "DURATION")]
     pub retention: Option<service::units::Span>,
@@ -296,11 +295,7 @@ async fn follow(mut accepting: tokio::sync::watch::Receiver<bool>, health: Healt
 
 /// Runs a receiver of its own until `shutdown` fires.
 pub async fn run(args: Args, shutdown: Shutdown) -> anyhow::Result<()> {
-    let Some(database_url) = args.database_url else {
-        anyhow::bail!(
-            "no database: give --database-url (or DATABASE_URL), or run `watchpost`, which brings a PostgreSQL of its own"
-        );
-    };
+    let database_url = args.database.required_url()?;
     let web_config = args.web.config()?.letting_bearers_pass();
     let listeners = args.web.bind(DEFAULT_ADDRESS)?;
     let addresses: Vec<_> = listeners.iter().map(service::web::Listener::address).collect();

@@ -21,7 +21,7 @@ pub enum Storage {
     /// Say what takes how much space, how fast it grows, and how long there is room for it
     Report {
         #[command(flatten)]
-        database: Database,
+        database: db::Args,
         /// How many metrics and jobs
         #[arg(long, value_name = "N", default_value_t = 20)]
         top: i32,
@@ -34,7 +34,7 @@ pub enum Storage {
     /// Delete series by selector; says what it would do unless --yes is given
     Delete {
         #[command(flatten)]
-        database: Database,
+        database: db::Args,
         /// Which series: `up{job="debug"}`; repeatable
         #[arg(long = "match", value_name = "SELECTOR", required = true)]
         selectors: Vec<String>,
@@ -48,13 +48,6 @@ pub enum Storage {
         #[arg(long)]
         yes: bool,
     },
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub struct Database {
-    /// PostgreSQL with what is stored: `postgres://user:password@host:5432/database`
-    #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    database_url: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -89,7 +82,7 @@ async fn execute(command: &Storage) -> anyhow::Result<()> {
     let mut out = io::stdout();
     match command {
         Storage::Report { database, top, size_limit, output } => {
-            let db = db::open(&database.database_url).await?;
+            let db = db::open(&database.required_url()?).await?;
             let limit = size_limit.map(|size| i64::try_from(size.0).unwrap_or(i64::MAX));
             let report = report::report(&db, limit, *top).await?;
             match output {
@@ -101,7 +94,7 @@ async fn execute(command: &Storage) -> anyhow::Result<()> {
         Storage::Delete { database, selectors, start, end, yes } => {
             let (from, to) = (start.unwrap_or(i64::MIN), end.unwrap_or(i64::MAX));
             let request = Request::new(selectors.clone(), from, to)?;
-            let db = db::open(&database.database_url).await?;
+            let db = db::open(&database.required_url()?).await?;
             let catalogue = Catalogue::load(db.clone()).await?;
             if *yes {
                 let (_, n_series) = delete::create(&db, &catalogue, &request).await?;

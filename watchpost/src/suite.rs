@@ -50,8 +50,8 @@ impl Suite {
     /// `quit` fires when somebody asks by /-/quit to stop.
     pub async fn start(args: Args, quit: Shutdown) -> anyhow::Result<Self> {
         let parts = Parts::make(&args)?;
-        let database = match &args.database_url {
-            Some(url) => Database::Given { url: url.clone() },
+        let database = match args.database.url()? {
+            Some(url) => Database::Given { url },
             None => Database::start_private(private_postgres(&args, &parts)).await?,
         };
         let mut config = receiver::Config::new(database.url().to_owned());

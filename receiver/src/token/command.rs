@@ -19,7 +19,7 @@ pub enum Token {
     /// Make a token and print it, once: only its hash is kept
     Create {
         #[command(flatten)]
-        database: Database,
+        database: db::Args,
         /// What the token is for: `prometheus on web-1`
         #[arg(long, value_name = "NAME")]
         name: String,
@@ -39,23 +39,16 @@ pub enum Token {
     /// Show all tokens, without their secrets
     List {
         #[command(flatten)]
-        database: Database,
+        database: db::Args,
     },
     /// Revoke a token; receivers refuse it within seconds
     Revoke {
         #[command(flatten)]
-        database: Database,
+        database: db::Args,
         /// Its name, or the number that `list` shows
         #[arg(value_name = "NAME|NUMBER")]
         token: String,
     },
-}
-
-#[derive(Clone, Debug, clap::Args)]
-pub struct Database {
-    /// PostgreSQL that the receivers use: `postgres://user:password@host:5432/database`
-    #[arg(long = "database-url", value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
-    database_url: String,
 }
 
 /// Does it, and turns the outcome into an exit code.
@@ -82,13 +75,13 @@ pub async fn execute(command: &Token, out: &mut impl Write) -> anyhow::Result<()
         Token::Create { database, name, scopes, expires_in } => {
             let expires_in_s = expires_in.map(|span| span.0.as_secs() as i64);
             let new = NewToken { name: name.clone(), scopes: scopes.clone(), expires_in_s };
-            let db = db::open(&database.database_url).await?;
+            let db = db::open(&database.required_url()?).await?;
             let (_, secret) = store::create(&db, &new).await?;
             writeln!(out, "{}", secret.expose())?;
             db.close().await;
         }
         Token::List { database } => {
-            let db = db::open(&database.database_url).await?;
+            let db = db::open(&database.required_url()?).await?;
             let tokens = store::list(&db).await?;
             writeln!(
                 out,
@@ -113,7 +106,7 @@ pub async fn execute(command: &Token, out: &mut impl Write) -> anyhow::Result<()
         Token::Revoke { database, token } => {
             // A name of digits would be taken for a number; such a token is revoked by its own.
             let which = token.parse().map_or_else(|_| Which::Name(token.clone()), Which::Id);
-            let db = db::open(&database.database_url).await?;
+            let db = db::open(&database.required_url()?).await?;
             let revoked = store::revoke(&db, &which).await?;
             db.close().await;
             let Some(name) = revoked else {

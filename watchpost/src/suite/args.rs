@@ -29,15 +29,9 @@ pub struct Args {
     /// Folder for everything that is kept [default: ~/.local/share/watchpost, for root /var/lib/watchpost]
     #[arg(long = "storage.path", value_name = "FOLDER", help_heading = "Storage")]
     pub storage_path: Option<PathBuf>,
-    /// An existing PostgreSQL to use instead of one of our own: `postgres://user:password@host:5432/database`
-    #[arg(
-        long = "database-url",
-        value_name = "URL",
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        help_heading = "Storage"
-    )]
-    pub database_url: Option<String>,
+    /// Without one, a PostgreSQL of our own.
+    #[command(flatten)]
+    pub database: receiver::db::Args,
     /// How long samples are kept, in whole days, such as 90d; for ever if not given
     #[arg(long = "storage.retention", value_name = "DURATION", help_heading = "Storage")]
     pub retention: Option<Span>,
