@@ -19,7 +19,11 @@ use serde_json::Value;
 
 use crate::{
     all_in_one,
-    harness::{http, until},
+    harness::{
+        free_port, http,
+        process::{Process, watchpost},
+        until,
+    },
 };
 
 /// Metric, its labels, and why it is not in what is looked at here.
@@ -204,6 +208,26 @@ async fn rules_and_dashboards_name_what_is_there() {
     })
     .await;
     known.add(&own);
+    // What only a program that pushes has.
+    let queue = format!("--remote-write.queue-dir={}", folder.path().join("queue").display());
+    let push = format!("--remote-write.url={}api/v1/write", running.console);
+    let targets = folder.path().join("targets.yaml");
+    fs::write(&targets, "targets:\n  - targets: ['http://127.0.0.1:1']\n").unwrap();
+    let targets = format!("--probe.targets-file={}", targets.display());
+    for (name, more) in [("exporter", None), ("blackbox", Some(targets))] {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = watchpost();
+        command.arg(name).arg(format!("--web.listen-address={address}"));
+        command.args([&*push, &*format!("{queue}-{name}")]).args(more);
+        let pushing = Process::start(name, folder.path(), command);
+        let page = until("a page of a program that pushes", async || {
+            let answer = client.get(format!("http://{address}/metrics")).send().await.ok()?;
+            answer.text().await.ok()
+        })
+        .await;
+        known.add(&page);
+        pushing.stop().await;
+    }
     let fixtures = root().join("exporter/tests/fixtures/golden.txt");
     known.add(&fs::read_to_string(fixtures).unwrap());
     for (metric, labels, _why) in UNSEEN {
