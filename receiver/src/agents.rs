@@ -7,6 +7,7 @@
 //!
 //! Agents that were not seen for [`FORGOTTEN_AFTER`] leave the list; there are at most [`AGENTS_MAX`].
 
+pub(crate) mod census;
 pub(crate) mod live;
 pub(crate) mod store;
 

@@ -11,6 +11,7 @@ use service::{Health, LifecycleArgs, Metrics, Reload, Shutdown, WebArgs, admin, 
 
 use crate::{
     agents::Agents,
+    agents::census::Census,
     config::Rules,
     db, http,
     http::auth::Access,
@@ -167,7 +168,10 @@ impl Receiver {
         health.ready();
         tokio::spawn(follow(storage.accepting(), health.clone()));
         let usage = metrics.register(Usage::register);
-        tokio::spawn(usage.follow(db::desk(desk.clone()), storage.accepting()));
+        let slow_desk = db::desk(desk.clone());
+        tokio::spawn(usage.follow(slow_desk.clone(), storage.accepting()));
+        let census = metrics.register(Census::register);
+        tokio::spawn(census.follow(slow_desk, storage.accepting()));
         let denied = metrics.register(http::auth::Denied::register);
         let (access, admin_api) = (config.access, http::admin::Enabled(config.admin_api));
         let query_metrics = metrics.register(QueryMetrics::register);

@@ -170,6 +170,18 @@ pub(super) async fn sweep(db: &PgPool, after: Duration) -> Result<u64, sqlx::Err
     Ok(gone.rows_affected())
 }
 
+/// How many are here, and how many are away and not forgotten.
+pub(super) async fn count(db: &PgPool) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE is_here), count(*) FILTER (WHERE NOT is_here)
+           FROM (SELECT seen_at > now() - interval '2 minutes' AS is_here FROM watchpost.agent
+                  WHERE seen_at >= now() - $1 * interval '1 second') known",
+    )
+    .bind(i64::try_from(super::FORGOTTEN_AFTER.as_secs()).unwrap_or(i64::MAX))
+    .fetch_one(db)
+    .await
+}
+
 /// All of them, in the order of their names.
 pub(super) async fn list(db: &PgPool) -> Result<Vec<Agent>, sqlx::Error> {
     let rows = sqlx::query(
