@@ -134,6 +134,14 @@ impl Exposition {
         self.samples.len()
     }
 
+    /// How much memory this takes, for those who keep many.
+    pub fn heap_bytes(&self) -> usize {
+        self.arena.capacity()
+            + self.families.capacity() * size_of::<FamilyRecord>()
+            + self.samples.capacity() * size_of::<SampleRecord>()
+            + self.labels.capacity() * size_of::<LabelRecord>()
+    }
+
     /// The families in order of their names, blocks of one name merged.
     pub fn families(&self) -> impl Iterator<Item = Family<'_>> {
         let mut order: Vec<u32> = (0..self.families.len() as u32).collect();
