@@ -159,7 +159,7 @@ impl Blackbox {
         &self,
         config: &'c Config,
         name: &str,
-    ) -> Result<&'c Module, RequestError> {
+    ) -> Result<&'c Arc<Module>, RequestError> {
         config.modules.get(name).ok_or_else(|| {
             self.0.own.unknown_module();
             RequestError::UnknownModule { module: name.to_owned() }
@@ -169,7 +169,7 @@ impl Blackbox {
     pub(crate) async fn probe_module(
         &self,
         name: &str,
-        module: &Module,
+        module: &Arc<Module>,
         target: &str,
         params: &Params,
         timeout: Duration,
@@ -192,12 +192,10 @@ impl Blackbox {
         self.0.own.probed(module.prober, &outcome);
         self.0.history.add(Entry {
             id: 0,
-            module: name.to_owned(),
+            module_name: name.to_owned(),
+            module: Arc::clone(module),
             target: target.to_owned(),
-            success: outcome.success(),
-            failure: outcome.failure.as_ref().map(|f| (f.phase.name(), f.reason.name())),
-            duration_seconds: outcome.duration.as_secs_f64(),
-            debug: debug_text(module, &outcome).into(),
+            outcome: outcome.clone(),
         });
         outcome
     }
@@ -214,14 +212,4 @@ impl Blackbox {
     pub(crate) fn history(&self) -> &History {
         &self.0.history
     }
-}
-
-/// What `debug=true` and `/logs` show.
-pub(crate) fn debug_text(module: &Module, outcome: &Outcome) -> String {
-    format!(
-        "Logs for the probe:\n{}\n\n\nMetrics that would have been returned:\n{}\n\n\nModule configuration:\n{}",
-        outcome.log,
-        outcome.metrics.to_text(),
-        module.to_yaml()
-    )
 }

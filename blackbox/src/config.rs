@@ -12,6 +12,7 @@ mod icmp;
 mod json;
 mod module;
 mod pattern;
+mod resolver;
 mod stream;
 mod tls;
 mod units;
@@ -19,6 +20,7 @@ mod units;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -34,6 +36,7 @@ pub use self::{
     icmp::IcmpConfig,
     json::{JsonBody, JsonConfig, JsonMetric, MetricType, ValueType},
     pattern::Pattern,
+    resolver::Resolver,
     stream::{QueryResponse, TcpConfig, UnixConfig},
     tls::{TlsConfig, TlsVersion},
     units::{Base2Bytes, GoDuration},
@@ -46,8 +49,9 @@ pub const DEFAULT_FILE: &str = "blackbox.yml";
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    #[serde(default, deserialize_with = "or_default")]
-    pub modules: BTreeMap<String, Module>,
+    /// Shared with the history of probes.
+    #[serde(default, deserialize_with = "shared", serialize_with = "unshared")]
+    pub modules: BTreeMap<String, Arc<Module>>,
 }
 
 /// How to probe; the target comes with each request.
@@ -58,6 +62,9 @@ pub struct Module {
     /// Longest time for one probe; the scrape's own time-out counts where it is shorter. Zero: only that one counts.
     #[serde(skip_serializing_if = "is_default")]
     pub timeout: GoDuration,
+    /// The DNS servers that every name of the probe is looked up with; empty: as this machine does it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub resolver: Resolver,
     pub http: HttpConfig,
     pub tcp: TcpConfig,
     pub unix: UnixConfig,
@@ -217,6 +224,21 @@ impl Source {
             Self::BuiltIn => Ok(Config::built_in()),
         }
     }
+}
+
+fn shared<'de, D>(deserializer: D) -> Result<BTreeMap<String, Arc<Module>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let modules: BTreeMap<String, Module> = or_default(deserializer)?;
+    Ok(modules.into_iter().map(|(name, module)| (name, Arc::new(module))).collect())
+}
+
+fn unshared<S: serde::Serializer>(
+    modules: &BTreeMap<String, Arc<Module>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(modules.iter().map(|(name, module)| (name, module.as_ref())))
 }
 
 /// An empty section (`http:` with nothing under it) has its defaults, as in Go.

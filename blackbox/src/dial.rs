@@ -5,6 +5,7 @@
 
 mod guard;
 mod io;
+mod resolver;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -19,6 +20,7 @@ pub use guard::{Cidr, CidrError, Guard};
 pub(crate) use io::{FirstRead, Stream};
 
 use crate::{
+    config::Resolver,
     failure::{Failure, Phase, Reason},
     log::Log,
 };
@@ -59,11 +61,18 @@ pub(crate) struct Preference {
 /// The address that a probe calls, and what `probe_ip_*` tell of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Resolution {
-    pub(crate) lookup: Duration,
+    /// While the look-up is under way: the deadline may strike in it.
+    since: Option<Instant>,
+    lookup: Duration,
     pub(crate) ip: Option<IpAddr>,
 }
 
 impl Resolution {
+    /// How long the look-up took, or has lasted until now.
+    pub(crate) fn lookup(&self) -> Duration {
+        self.since.map_or(self.lookup, |since| since.elapsed())
+    }
+
     /// 4 or 6; 0 where there is no address.
     pub(crate) fn protocol(&self) -> f64 {
         match self.ip {
@@ -87,51 +96,72 @@ fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Looks a host up, picks an address by `preference` and asks `guard` about it. `resolution` is filled as far as it
-/// goes, so that it can be told even when the look-up fails or is cut off.
-pub(crate) async fn resolve(
-    host: &str,
-    preference: Preference,
-    guard: &Guard,
-    log: &Log,
-    resolution: &mut Resolution,
-) -> Result<IpAddr, Failure> {
-    log.info(
-        "Resolving target address",
-        &[("host", &host), ("ip_protocol", &preference.family.name())],
-    );
-    let started = Instant::now();
-    let addresses = lookup(host).await;
-    resolution.lookup = started.elapsed();
-    let addresses = addresses.map_err(|err| {
-        Failure::new(
-            Phase::Resolve,
-            reason_of_lookup(&err),
-            format!("Resolution with IP protocol failed: {host}: {err}"),
-        )
-    })?;
-    let preferred = addresses.iter().copied().find(|ip| preference.family.has(*ip));
-    let other = if preference.fallback { addresses.last().copied() } else { None };
-    let ip = preferred.or(other).ok_or_else(|| {
-        let family = preference.family.name();
-        Failure::new(
-            Phase::Resolve,
-            Reason::NoAddress,
-            format!("Resolution failed: {host} has no {family} address"),
-        )
-    })?;
-    guard.check(ip)?;
-    resolution.ip = Some(ip);
-    log.info("Resolved target address", &[("host", &host), ("ip", &ip)]);
-    Ok(ip)
+/// How names become addresses in one probe.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names<'a> {
+    pub(crate) resolver: &'a Resolver,
+    pub(crate) guard: &'a Guard,
+    pub(crate) log: &'a Log,
 }
 
-async fn lookup(host: &str) -> std::io::Result<Vec<IpAddr>> {
-    // A literal must not depend on a working resolver.
-    if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse() {
-        return Ok(vec![ip]);
+impl Names<'_> {
+    /// Looks a host up, picks an address by `preference` and asks the guard about it. `resolution` is filled as far as it
+    /// goes, so that it can be told even when the look-up fails or is cut off.
+    pub(crate) async fn resolve(
+        self,
+        host: &str,
+        preference: Preference,
+        resolution: &mut Resolution,
+    ) -> Result<IpAddr, Failure> {
+        self.log.info(
+            "Resolving target address",
+            &[("host", &host), ("ip_protocol", &preference.family.name())],
+        );
+        let started = Instant::now();
+        resolution.since = Some(started);
+        let addresses = self.lookup(host, preference).await;
+        resolution.lookup = started.elapsed();
+        resolution.since = None;
+        let addresses = addresses?;
+        let preferred = addresses.iter().copied().find(|ip| preference.family.has(*ip));
+        let other = if preference.fallback { addresses.last().copied() } else { None };
+        let ip = preferred.or(other).ok_or_else(|| {
+            let family = if preference.fallback { "IP" } else { preference.family.name() };
+            Failure::new(
+                Phase::Resolve,
+                Reason::NoAddress,
+                format!("Resolution failed: {host} has no {family} address"),
+            )
+        })?;
+        self.guard.check(ip)?;
+        resolution.ip = Some(ip);
+        self.log.info("Resolved target address", &[("host", &host), ("ip", &ip)]);
+        Ok(ip)
     }
-    Ok(tokio::net::lookup_host((host, 0)).await?.map(|address| address.ip()).collect())
+
+    async fn lookup(self, host: &str, preference: Preference) -> Result<Vec<IpAddr>, Failure> {
+        // A literal must not depend on a working resolver.
+        if let Some(ip) = literal(host) {
+            return Ok(vec![ip]);
+        }
+        let servers = self.resolver.servers();
+        if !servers.is_empty() {
+            return resolver::Resolver(servers).lookup(host, preference).await;
+        }
+        let found = tokio::net::lookup_host((host, 0)).await.map_err(|err| {
+            Failure::new(
+                Phase::Resolve,
+                reason_of_lookup(&err),
+                format!("Resolution with IP protocol failed: {host}: {err}"),
+            )
+        })?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
+
+/// An address that is written out.
+pub(crate) fn literal(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// The system's resolver gives its reason as text only.
@@ -193,7 +223,7 @@ mod tests {
 
     #[test]
     fn hashes_are_those_of_the_original() {
-        let resolution = Resolution { lookup: Duration::ZERO, ip: Some([127, 0, 0, 1].into()) };
+        let resolution = Resolution { ip: Some([127, 0, 0, 1].into()), ..Resolution::default() };
         assert_eq!(resolution.hash(), 3_668_918_509.0);
         assert_eq!(resolution.protocol(), 4.0);
         assert_eq!(Resolution::default().hash(), 0.0);
@@ -211,7 +241,8 @@ mod tests {
             let log = Log::new(Level::Error, "m", host);
             let mut resolution = Resolution::default();
             let preference = Preference { family, fallback };
-            let got = resolve(host, preference, &Guard::Open, &log, &mut resolution).await;
+            let names = Names { resolver: &Resolver::default(), guard: &Guard::Open, log: &log };
+            let got = names.resolve(host, preference, &mut resolution).await;
             assert_eq!(got.as_ref().ok().map(ToString::to_string).as_deref(), expected, "{host}");
             if let Err(failure) = got {
                 assert_eq!(failure.reason, Reason::NoAddress);

@@ -24,6 +24,7 @@ mod args;
 mod blackbox;
 pub mod config;
 mod dial;
+mod dns;
 mod failure;
 mod history;
 mod json_path;

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     config::{ClientConfig, OAuth2Config},
-    dial::{self, Family, Preference, Resolution},
+    dial::{Family, Preference, Resolution},
     failure::{Failure, Phase, Reason},
     probe::{Context, http::basic_value},
     secret_file,
@@ -44,8 +44,7 @@ pub(crate) async fn fetch(config: &OAuth2Config, ctx: &Context<'_>) -> Result<St
             let preference = Preference { family: Family::default(), fallback: true };
             // The endpoint is the operator's own, as the module is: only targets are guarded.
             let mut resolution = Resolution::default();
-            let ip = dial::resolve(&host, preference, &dial::Guard::Open, ctx.log, &mut resolution)
-                .await?;
+            let ip = ctx.unguarded_names().resolve(&host, preference, &mut resolution).await?;
             Some(SocketAddr::new(ip, url.port_or_known_default().unwrap_or(443)))
         }
     };
@@ -59,6 +58,7 @@ pub(crate) async fn fetch(config: &OAuth2Config, ctx: &Context<'_>) -> Result<St
         body: form(config),
         address,
         proxy_by_address: false,
+        is_pinned: false,
         server_name: match config.tls_config.server_name.as_str() {
             "" => host,
             name => name.to_owned(),

@@ -1,6 +1,6 @@
 //! One probe from beginning to end: a module, a target, a deadline, an outcome.
 
-pub(crate) mod dns;
+mod dns;
 mod grpc;
 pub(crate) mod http;
 mod icmp;
@@ -14,8 +14,8 @@ use proto::exposition::{Exposition, Kind};
 use tokio::time::Instant;
 
 use crate::{
-    config::{Module, Prober},
-    dial::{Guard, Resolution},
+    config::{Module, Prober, Resolver},
+    dial::{Guard, Names, Resolution},
     failure::{Failure, Phase, Reason},
     log::{Level, Log},
     tls::SystemRoots,
@@ -58,8 +58,22 @@ pub(crate) struct Context<'a> {
     pub(crate) guard: &'a Guard,
     pub(crate) log: &'a Log,
     pub(crate) roots: &'a SystemRoots,
+    /// The DNS servers that the module names.
+    pub(crate) resolver: &'a Resolver,
     /// When the probe is cut off.
     pub(crate) deadline: Instant,
+}
+
+impl<'a> Context<'a> {
+    /// How the names of targets become addresses.
+    pub(crate) fn names(&self) -> Names<'a> {
+        Names { resolver: self.resolver, guard: self.guard, log: self.log }
+    }
+
+    /// The same for proxies and token endpoints, which are the operator's own, wherever they stand.
+    pub(crate) fn unguarded_names(&self) -> Names<'a> {
+        Names { guard: &Guard::Open, ..self.names() }
+    }
 }
 
 /// What a prober has found out so far. It outlives the prober, which may be cut off at any point by the deadline.
@@ -98,6 +112,7 @@ pub(crate) async fn run(job: &Job<'_>) -> Outcome {
         guard: job.guard,
         log: &log,
         roots: job.roots,
+        resolver: &job.module.resolver,
         deadline,
     };
     let mut metrics = Exposition::new();
@@ -218,7 +233,7 @@ pub(crate) fn write_resolution(out: &mut Exposition, resolution: &Resolution) {
     out.gauge(
         "probe_dns_lookup_time_seconds",
         "Returns the time taken for probe dns lookup in seconds",
-        resolution.lookup.as_secs_f64(),
+        resolution.lookup().as_secs_f64(),
     );
     out.gauge(
         "probe_ip_protocol",

@@ -17,7 +17,7 @@ use url::Url;
 pub(crate) use self::proxy::{Proxy, Route};
 use crate::{
     config::ClientConfig,
-    dial::{self, Guard, Preference, Resolution, Stream},
+    dial::{self, Preference, Resolution, Stream},
     failure::{Failure, Phase},
     probe::Context,
     tls::{self, TlsFacts},
@@ -42,8 +42,10 @@ pub(crate) struct Exchange {
     pub(crate) body: Bytes,
     /// `None`: only the proxy knows.
     pub(crate) address: Option<SocketAddr>,
-    /// Whether a proxy is told the address rather than the name.
+    /// Whether a proxy that opens a tunnel is told the address rather than the name.
     pub(crate) proxy_by_address: bool,
+    /// Whether every proxy is told the address, for it is what was checked: a second look-up could find another one.
+    pub(crate) is_pinned: bool,
     pub(crate) server_name: String,
 }
 
@@ -168,8 +170,7 @@ impl<'a> Wire<'a> {
         let preference = Preference { family: dial::Family::V4, fallback: true };
         let mut resolution = Resolution::default();
         let ip =
-            dial::resolve(&proxy.host, preference, &Guard::Open, self.ctx.log, &mut resolution)
-                .await?;
+            self.ctx.unguarded_names().resolve(&proxy.host, preference, &mut resolution).await?;
         let mut stream = dial::connect(SocketAddr::new(ip, proxy.port), None).await?;
         if is_tls {
             proxy::tunnel(&mut stream, proxy, &exchange.proxy_authority()).await?;
@@ -182,7 +183,7 @@ impl Exchange {
     /// `host:port` as a proxy is told it.
     fn proxy_authority(&self) -> String {
         match self.address {
-            Some(address) if self.proxy_by_address => address.to_string(),
+            Some(address) if self.proxy_by_address || self.is_pinned => address.to_string(),
             _ => {
                 let port = self.url.port_or_known_default().unwrap_or(80);
                 format!("{}:{port}", self.url.host_str().unwrap_or_default())

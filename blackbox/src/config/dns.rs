@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::{Pattern, TlsConfig, is_default, or_default};
 use crate::{
     dial::Family,
-    probe::dns::codes::{self, Code},
+    dns::codes::{self, Code},
 };
 
 /// What is asked, and what the answer must hold.
@@ -127,7 +127,7 @@ impl DnsConfig {
         if self.dns_over_tls && self.transport != Transport::Tcp {
             return Err("dns_over_tls needs transport_protocol: tcp".to_owned());
         }
-        crate::probe::dns::check_name(&self.query_name)?;
+        crate::dns::check_name(&self.query_name)?;
         for rcode in &self.valid_rcodes {
             if codes::by_name(codes::RCODES, rcode).is_none() {
                 return Err(format!("valid_rcodes: '{rcode}' is not a response code"));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
 
 use super::{
     Authorization, Base2Bytes, BasicAuth, CelProgram, ClientConfig, HeaderValues, OAuth2Config,
@@ -128,9 +128,12 @@ impl HttpConfig {
 
     /// Whether a rule needs to see the whole body.
     pub(crate) fn reads_body(&self) -> bool {
+        self.has_body_patterns() || self.has_cel()
+    }
+
+    pub(crate) fn has_body_patterns(&self) -> bool {
         !self.fail_if_body_matches_regexp.is_empty()
             || !self.fail_if_body_not_matches_regexp.is_empty()
-            || self.has_cel()
     }
 
     pub(crate) fn has_cel(&self) -> bool {
@@ -169,6 +172,17 @@ fn accepts(accept_encoding: &str, compression: Compression) -> bool {
     by_name.or(by_star).unwrap_or(compression == Compression::Identity)
 }
 
+/// Nothing, as an empty text, is written where templates make the file.
+fn compression<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Compression>, D::Error> {
+    let text: Option<String> = Option::deserialize(deserializer)?;
+    match text.as_deref().unwrap_or_default() {
+        "" => Ok(None),
+        text => Compression::deserialize(text.into_deserializer()).map(Some),
+    }
+}
+
 /// The section as it is written: the client's keys stand among the prober's, and strictness needs them in one place.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -193,6 +207,7 @@ struct Yaml {
     fail_if_header_not_matches: Vec<HeaderMatcher>,
     body: String,
     body_file: Option<PathBuf>,
+    #[serde(deserialize_with = "compression")]
     compression: Option<Compression>,
     body_size_limit: Base2Bytes,
     basic_auth: Option<BasicAuth>,

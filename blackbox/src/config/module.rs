@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{
     ClientConfig, DnsConfig, GoDuration, GrpcConfig, HttpConfig, IcmpConfig, JsonBody, JsonConfig,
-    JsonMetric, Module, Prober, TcpConfig, UnixConfig, or_default,
+    JsonMetric, Module, Prober, Resolver, TcpConfig, UnixConfig, or_default,
 };
 
 #[derive(Deserialize)]
@@ -13,6 +13,8 @@ pub(super) struct Yaml {
     prober: Option<Prober>,
     #[serde(default, deserialize_with = "or_default")]
     timeout: GoDuration,
+    #[serde(default, deserialize_with = "or_default")]
+    resolver: Resolver,
     #[serde(default, deserialize_with = "or_default")]
     http: HttpConfig,
     #[serde(default, deserialize_with = "or_default")]
@@ -66,6 +68,7 @@ impl TryFrom<Yaml> for Module {
         Ok(Self {
             prober,
             timeout: yaml.timeout,
+            resolver: yaml.resolver,
             http: yaml.http,
             tcp: yaml.tcp,
             unix: yaml.unix,

@@ -51,6 +51,7 @@ fn good_files() {
         ),
         "modules: {m: {prober: dns, dns: {query_name: example.com, transport_protocol: tcp, dns_over_tls: true}}}",
         "modules: {m: {metrics: [{name: a, path: \"{.a}\"}]}}",
+        "modules: {m: {prober: http, resolver: 192.0.2.1}, n: {prober: tcp, resolver: [\"[::1]:54\"]}}",
         "modules: {m: {prober: grpc}, n: {prober: icmp, icmp: }, o: {prober: unix}}",
         "modules:\n  a: &a\n    prober: http\n    http: {method: HEAD}\n  b: *a\n",
     ] {
@@ -151,6 +152,14 @@ fn wrong_files_say_why() {
         (
             "modules: {m: {prober: http, http: {fail_if_body_json_matches_cel: \"x.y\"}}}",
             "\"Could not compile CEL program\" expression=\"x.y\"",
+        ),
+        (
+            "modules: {m: {prober: http, resolver: dns.example}}",
+            "`dns.example` is not the address of a DNS server",
+        ),
+        (
+            "modules: {m: {prober: http, resolver: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4]}}",
+            "3 DNS servers at most",
         ),
         ("modules: {m: {prober: json}}", "a json module needs metrics"),
         (

@@ -2,7 +2,8 @@
 //!
 //! Targets that come from a configuration file are the operator's own and may lie anywhere. Targets that users type in
 //! may not lead into the network that the prober stands in: each address is checked after it was resolved and just that
-//! address is dialled, on the first request and on every redirect, so neither names nor redirects get around it.
+//! address is dialled, on the first request and on every redirect, so neither names nor redirects get around it. A proxy
+//! is told that address; where it is to look names up itself (`skip_resolve_phase_with_proxy`), it has to judge them too.
 
 use std::{
     fmt,

@@ -1,25 +1,19 @@
 //! The dns prober: one question, and rules about the answer.
 
-pub(crate) mod codes;
-mod message;
-mod name;
-mod record;
 mod transport;
 
 use std::{net::SocketAddr, time::Duration};
 
 use proto::exposition::{Exposition, Kind};
 
-pub(crate) use self::message::random_id;
-use self::{
-    codes::RCODES,
-    message::{Message, Question},
-    record::Record,
-};
 use super::{Context, stream::split_host_port, timeline::Timeline, write_resolution};
 use crate::{
     config::{DnsConfig, RecordRules},
-    dial::{self, Preference, Resolution},
+    dial::{Preference, Resolution},
+    dns::{
+        self, Message, Question, Record,
+        codes::{self, RCODES},
+    },
     failure::{Failure, Phase, Reason},
     probe,
     tls::TlsFacts,
@@ -43,11 +37,6 @@ pub(super) struct Facts {
     tls: TlsFacts,
 }
 
-/// Whether a name can be asked for.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    name::to_wire(name).map(drop)
-}
-
 pub(super) async fn probe(
     config: &DnsConfig,
     ctx: &Context<'_>,
@@ -59,10 +48,10 @@ pub(super) async fn probe(
     let preference =
         Preference { family: config.preferred_ip_protocol, fallback: config.ip_protocol_fallback };
     let resolution = facts.resolution.insert(Resolution::default());
-    let ip = dial::resolve(host, preference, ctx.guard, ctx.log, resolution).await?;
+    let ip = ctx.names().resolve(host, preference, resolution).await?;
     let question = Question {
-        id: random_id(),
-        name: name::to_wire(&config.query_name)
+        id: dns::random_id(),
+        name: dns::name::to_wire(&config.query_name)
             .map_err(|why| Failure::new(Phase::Setup, Reason::Configuration, why))?,
         record_type: config.query_type.0.value,
         class: config.query_class.0.value,

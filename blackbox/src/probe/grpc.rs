@@ -53,7 +53,7 @@ pub(super) async fn probe(
     let preference =
         Preference { family: config.preferred_ip_protocol, fallback: config.ip_protocol_fallback };
     let resolution = facts.resolution.insert(Resolution::default());
-    let ip = dial::resolve(host, preference, ctx.guard, ctx.log, resolution).await?;
+    let ip = ctx.names().resolve(host, preference, resolution).await?;
     facts.is_resolved = true;
     let stream =
         connect(config, ctx, SocketAddr::new(ip, port), host, facts).await.inspect_err(|_| {

@@ -50,7 +50,10 @@ pub(crate) async fn probe(
     }
     let mut request = request::first(config, ctx).await?;
     let wire = Wire::new(&config.client, ctx)?;
-    authorize(&config.client, ctx, &mut request.headers).await?;
+    // As in Go, a user in the URL counts before what the module says.
+    if request.url.username().is_empty() && request.url.password().is_none() {
+        authorize(&config.client, ctx, &mut request.headers).await?;
+    }
     let server_name = request::server_name(config, &request);
     let first_host = request.url.host_str().unwrap_or_default().to_owned();
     let mut jar = Jar::default();
@@ -65,7 +68,8 @@ pub(crate) async fn probe(
         }
         let name = if host == first_host { &server_name } else { &host };
         jar.put_into(&request.url, &mut request.headers);
-        let exchange = prepare(&request, hop_ip, name, is_first)?;
+        let mut exchange = prepare(&request, hop_ip, name, is_first)?;
+        exchange.is_pinned = !ctx.guard.is_open();
         let answer = send(&wire, exchange, ctx, facts).await?;
         jar.take_from(&request.url, answer.response.headers());
         let Some(location) = redirect::location(&answer.response, &request.url) else {
@@ -105,6 +109,10 @@ async fn resolve(
     facts: &mut Facts,
 ) -> Result<Option<IpAddr>, Failure> {
     if config.skip_resolve_phase_with_proxy && matches!(wire.route(url)?, Route::Proxy(_)) {
+        // What is no name needs no look-up to be refused.
+        if let Some(ip) = dial::literal(url.host_str().unwrap_or_default()) {
+            ctx.guard.check(ip)?;
+        }
         facts.phases_started = true;
         return Ok(None);
     }
@@ -117,9 +125,9 @@ async fn resolve(
     // The first look-up is told even where it fails or the deadline strikes; later ones only add to the phase.
     let ip = if facts.resolution.is_none() {
         let slot = facts.resolution.insert(resolution);
-        dial::resolve(host, preference, ctx.guard, ctx.log, slot).await
+        ctx.names().resolve(host, preference, slot).await
     } else {
-        dial::resolve(host, preference, ctx.guard, ctx.log, &mut resolution).await
+        ctx.names().resolve(host, preference, &mut resolution).await
     };
     facts.resolved(started.elapsed());
     facts.phases_started |= ip.is_ok();
@@ -142,6 +150,7 @@ fn prepare(
         address: ip.map(|ip| SocketAddr::new(ip, port)),
         // As in the original, a proxy is told the address that was measured; redirects are told by name.
         proxy_by_address: is_first,
+        is_pinned: false,
         server_name: server_name.to_owned(),
     })
 }

@@ -13,7 +13,7 @@ use self::statistics::Statistics;
 use super::{Context, timeline::Timeline, write_resolution};
 use crate::{
     config::IcmpConfig,
-    dial::{self, Preference, Resolution},
+    dial::{Preference, Resolution},
     failure::{Failure, Phase, Reason},
     probe,
 };
@@ -41,7 +41,7 @@ pub(super) async fn probe(
     let preference =
         Preference { family: config.preferred_ip_protocol, fallback: config.ip_protocol_fallback };
     let resolution = facts.resolution.insert(Resolution::default());
-    let ip = dial::resolve(ctx.target, preference, ctx.guard, ctx.log, resolution).await?;
+    let ip = ctx.names().resolve(ctx.target, preference, resolution).await?;
     facts.timeline.enter(Phase::Connect);
     echo(config, ctx, ip, facts).await
 }

@@ -46,7 +46,7 @@ pub(super) async fn tcp(
     let preference =
         Preference { family: config.preferred_ip_protocol, fallback: config.ip_protocol_fallback };
     let resolution = facts.resolution.insert(Resolution::default());
-    let ip = dial::resolve(host, preference, ctx.guard, ctx.log, resolution).await?;
+    let ip = ctx.names().resolve(host, preference, resolution).await?;
     facts.timeline.enter(Phase::Connect);
     let address = SocketAddr::new(ip, port);
     ctx.log.info("Dialing TCP", &[("address", &address), ("tls", &config.tls)]);

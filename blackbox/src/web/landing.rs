@@ -1,6 +1,6 @@
 //! The page that people see first: what was probed lately, and how it went.
 
-use std::fmt::Write;
+use std::{fmt::Write, sync::Arc};
 
 use axum::{
     extract::State,
@@ -29,7 +29,7 @@ pub(super) async fn landing(State(app): State<App>) -> Response {
     (headers, page(&app.outer_path, &app.blackbox.history().all())).into_response()
 }
 
-fn page(outer_path: &str, entries: &[Entry]) -> String {
+fn page(outer_path: &str, entries: &[Arc<Entry>]) -> String {
     let path = escaped(outer_path);
     let mut html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
@@ -48,15 +48,18 @@ fn page(outer_path: &str, entries: &[Entry]) -> String {
         "<table><thead><tr><th>Module<th>Target<th>Result<th>Why<th>Seconds<th>Debug</thead><tbody>",
     );
     for entry in entries {
-        let (class, result) = if entry.success { ("good", "Success") } else { ("bad", "Failure") };
-        let why =
-            entry.failure.map_or_else(String::new, |(phase, reason)| format!("{phase}: {reason}"));
+        let outcome = &entry.outcome;
+        let (class, result) =
+            if outcome.success() { ("good", "Success") } else { ("bad", "Failure") };
+        let why = outcome.failure.as_ref().map_or_else(String::new, |failure| {
+            format!("{}: {}", failure.phase.name(), failure.reason)
+        });
         write!(
             html,
             "<tr><td>{}<td class=target>{}<td class={class}>{result}<td>{why}<td>{:.3}<td><a href=\"{path}/logs?id={}\">Logs</a>",
-            escaped(&entry.module),
+            escaped(&entry.module_name),
             escaped(&entry.target),
-            entry.duration_seconds,
+            outcome.duration.as_secs_f64(),
             entry.id
         )
         .expect("writing to a String cannot fail");
@@ -82,20 +85,34 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use proto::exposition::Exposition;
+
     use super::*;
+    use crate::{
+        config::Config,
+        failure::{Failure, Phase, Reason},
+        probe::Outcome,
+    };
 
     #[test]
     fn targets_cannot_write_html() {
+        let outcome = Outcome {
+            metrics: Exposition::new(),
+            duration: Duration::from_millis(250),
+            failure: Some(Failure::new(Phase::Connect, Reason::Refused, "Nobody there")),
+            log: String::new(),
+            phases: Vec::new(),
+        };
         let entry = Entry {
             id: 7,
-            module: "m".to_owned(),
+            module_name: "m".to_owned(),
+            module: Arc::clone(&Config::built_in().modules["http_2xx"]),
             target: "\"><script>alert('x')</script>".to_owned(),
-            success: false,
-            failure: Some(("connect", "refused")),
-            duration_seconds: 0.25,
-            debug: "".into(),
+            outcome,
         };
-        let html = page("/bb", &[entry]);
+        let html = page("/bb", &[Arc::new(entry)]);
         assert!(!html.contains("<script"));
         assert!(html.contains("&quot;&gt;&lt;script&gt;alert(&#39;x&#39;)"));
         assert!(html.contains("connect: refused<td>0.250<td><a href=\"/bb/logs?id=7\">"));

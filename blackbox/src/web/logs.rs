@@ -32,7 +32,7 @@ pub(super) async fn logs(State(app): State<App>, Query(which): Query<Which>) -> 
         (None, None) => return bad("Probe id or target must be defined as http query parameters"),
     };
     match found {
-        Some(entry) => plain(StatusCode::OK, entry.debug.to_string()),
+        Some(entry) => plain(StatusCode::OK, entry.debug_text()),
         None if which.id.is_some() => {
             plain(StatusCode::NOT_FOUND, "Probe id not found\n".to_owned())
         }

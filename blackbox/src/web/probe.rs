@@ -10,11 +10,7 @@ use axum::{
 use proto::exposition::TEXT_CONTENT_TYPE;
 
 use super::{App, plain};
-use crate::{
-    blackbox::{RequestError, debug_text},
-    config::Module,
-    probe::Params,
-};
+use crate::{blackbox::RequestError, config::Module, history::debug_text, probe::Params};
 
 /// How long the one that asks will wait, in seconds.
 const TIMEOUT_HEADER: &str = "X-Prometheus-Scrape-Timeout-Seconds";

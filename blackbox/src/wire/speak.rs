@@ -49,6 +49,8 @@ async fn speak_http1(
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
         .title_case_headers(true)
+        // Old servers send them, and the original reads them.
+        .allow_obsolete_multiline_headers_in_responses(true)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|err| failure(&err))?;
@@ -159,11 +161,12 @@ fn origin_form(exchange: &Exchange) -> Result<Uri, Failure> {
 }
 
 fn absolute_form(exchange: &Exchange) -> Result<Uri, Failure> {
-    let authority = match exchange.address {
-        Some(address) if exchange.proxy_by_address => address.to_string(),
-        _ => authority(exchange),
-    };
-    uri(Uri::builder().scheme("http").authority(authority).path_and_query(path_and_query(exchange)))
+    let builder = Uri::builder().scheme("http").path_and_query(path_and_query(exchange));
+    match exchange.address {
+        Some(address) if exchange.is_pinned => uri(builder.authority(address.to_string())),
+        // As in Go, the proxy is told what `Host` says.
+        _ => uri(builder.authority(host_value(exchange)?.as_bytes())),
+    }
 }
 
 fn uri(builder: http::uri::Builder) -> Result<Uri, Failure> {

@@ -9,6 +9,7 @@ mod icmp;
 mod json;
 mod pages;
 mod reference;
+mod resolver;
 mod tcp;
 mod terminal;
 mod tls;

@@ -8,13 +8,11 @@ use tokio::{
     net::UdpSocket,
 };
 
-use super::{
-    Facts,
-    message::{Message, Question},
-};
+use super::Facts;
 use crate::{
     config::{DnsConfig, Transport},
     dial,
+    dns::{Message, Question},
     failure::{Failure, Phase, Reason},
     probe::Context,
     tls,

@@ -69,7 +69,11 @@ pub(super) async fn judge(
     facts.transfer = Instant::now().saturating_duration_since(first_byte);
     facts.enter(Phase::Validate);
     match read {
-        Err(err) => verdict.fail(err.into_failure(reader.limit())),
+        Err(err) => {
+            // Rules about a body that could not be read are broken, as the original has it.
+            facts.failed_due_to_regex |= keep && config.has_body_patterns();
+            verdict.fail(err.into_failure(reader.limit()));
+        }
         Ok(()) if keep => {
             if let Some(failure) = body_failure(config, reader.kept()) {
                 facts.failed_due_to_regex = true;

@@ -14,7 +14,8 @@ pub(super) fn location<B>(response: &Response<B>, from: &Url) -> Option<Result<U
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
-    let location = response.headers().get(header::LOCATION)?;
+    // An empty place is none, as in Go.
+    let location = response.headers().get(header::LOCATION).filter(|place| !place.is_empty())?;
     let bad = |why: &str| {
         let shown = String::from_utf8_lossy(location.as_bytes()).into_owned();
         Err(Failure::new(

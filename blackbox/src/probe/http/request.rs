@@ -1,6 +1,6 @@
 //! What the first request says.
 
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, header, header::Entry};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use url::Url;
@@ -17,6 +17,8 @@ use crate::{
 /// Said to servers, so that their operators can tell probes from people.
 const USER_AGENT: &str =
     concat!("Watchpost-Blackbox/", env!("CARGO_PKG_VERSION"), " (compatible; Blackbox-Exporter)");
+/// What the length of the body decides, as in Go, whatever the module says.
+const FRAMING: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Trailer"];
 /// A body file is sent whole and held in memory.
 const BODY_FILE_BYTES_MAX: u64 = 16 << 20;
 
@@ -25,6 +27,9 @@ pub(super) async fn first(config: &HttpConfig, ctx: &Context<'_>) -> Result<Requ
     let mut headers = HeaderMap::new();
     let mut host_header = None;
     for (name, value) in &config.headers {
+        if FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing)) {
+            continue;
+        }
         if name.eq_ignore_ascii_case("host") {
             host_header = Some(value.clone());
         } else {
@@ -59,7 +64,16 @@ pub(super) async fn first(config: &HttpConfig, ctx: &Context<'_>) -> Result<Requ
             format!("`{host}` is no host name"),
         ));
     }
-    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+    match headers.entry(header::USER_AGENT) {
+        Entry::Vacant(entry) => {
+            entry.insert(HeaderValue::from_static(USER_AGENT));
+        }
+        // An empty one says that there shall be none.
+        Entry::Occupied(entry) if entry.get().is_empty() => {
+            entry.remove();
+        }
+        Entry::Occupied(_) => {}
+    }
     let body = match &config.body_file {
         Some(path) => Bytes::from(secret_file::read_bytes(path, BODY_FILE_BYTES_MAX).await?),
         None => Bytes::from(config.body.clone().into_bytes()),
@@ -132,7 +146,7 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Adds `Authorization` in the one way that is configured; what the URL says of user and password counts otherwise.
+/// Adds `Authorization` in the one way that is configured.
 pub(crate) async fn authorize(
     config: &ClientConfig,
     ctx: &Context<'_>,

@@ -56,7 +56,7 @@ impl Echo {
         let failed =
             |err: io::Error| Failure::io(Phase::Setup, "Error setting up an ICMP socket", &err);
         set_up(&socket, config, target).map_err(failed)?;
-        let id = crate::probe::dns::random_id();
+        let id = crate::dns::random_id();
         let socket = UdpSocket::from_std(socket.into()).map_err(failed)?;
         let payload_size = config.payload_size;
         Ok(Self { socket, is_raw, target, id, payload_size, unanswered: Vec::new() })

@@ -148,7 +148,7 @@ mod tests {
 
     fn module(metrics: &str) -> Module {
         let yaml = format!("modules:\n  m:\n    metrics:\n{metrics}");
-        Config::parse(&yaml, "test.yml".as_ref()).unwrap().modules["m"].clone()
+        Config::parse(&yaml, "test.yml".as_ref()).unwrap().modules["m"].as_ref().clone()
     }
 
     #[test]

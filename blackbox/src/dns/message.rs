@@ -8,25 +8,26 @@ const HEADER_BYTES: usize = 12;
 /// Bit of a header's flags: an answer.
 const ANSWER: u16 = 0x8000;
 const RECURSION_DESIRED: u16 = 0x0100;
+const TRUNCATED: u16 = 0x0200;
 
 /// What is asked.
 #[derive(Clone, Debug)]
-pub(super) struct Question {
-    pub(super) id: u16,
+pub(crate) struct Question {
+    pub(crate) id: u16,
     /// As in messages.
-    pub(super) name: Vec<u8>,
-    pub(super) record_type: u16,
-    pub(super) class: u16,
-    pub(super) recursion_desired: bool,
+    pub(crate) name: Vec<u8>,
+    pub(crate) record_type: u16,
+    pub(crate) class: u16,
+    pub(crate) recursion_desired: bool,
 }
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
-    pub(super) rcode: u16,
-    pub(super) answer: Vec<Record>,
-    pub(super) authority: Vec<Record>,
-    pub(super) additional: Vec<Record>,
+pub(crate) struct Message {
+    pub(crate) rcode: u16,
+    pub(crate) answer: Vec<Record>,
+    pub(crate) authority: Vec<Record>,
+    pub(crate) additional: Vec<Record>,
 }
 
 /// A number that others cannot guess.
@@ -35,7 +36,7 @@ pub(crate) fn random_id() -> u16 {
 }
 
 impl Question {
-    pub(super) fn to_wire(&self) -> Vec<u8> {
+    pub(crate) fn to_wire(&self) -> Vec<u8> {
         let flags = if self.recursion_desired { RECURSION_DESIRED } else { 0 };
         let mut wire = Vec::with_capacity(HEADER_BYTES + self.name.len() + 4);
         for word in [self.id, flags, 1, 0, 0, 0] {
@@ -48,7 +49,7 @@ impl Question {
     }
 
     /// Whether these bytes are an answer to this question. Servers may leave the question out.
-    pub(super) fn is_answered_by(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_answered_by(&self, bytes: &[u8]) -> bool {
         let (Some(id), Some(flags), Some(n_questions)) =
             (word(bytes, 0), word(bytes, 2), word(bytes, 4))
         else {
@@ -71,18 +72,9 @@ impl Question {
 
 impl Message {
     /// The error says in which part the message is broken.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
-        let counts = [word(bytes, 4), word(bytes, 6), word(bytes, 8), word(bytes, 10)];
-        let (Some(flags), [Some(questions), Some(answers), Some(authorities), Some(additionals)]) =
-            (word(bytes, 2), counts)
-        else {
-            return Err("it is shorter than a header");
-        };
-        let mut at = HEADER_BYTES;
-        for _ in 0..questions {
-            let (_, end) = name::read(bytes, at).ok_or("broken name in the question")?;
-            at = end + 4;
-        }
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+        let head = Head::read(bytes)?;
+        let mut at = head.end;
         let mut section = |count: u16, broken: &'static str| -> Result<Vec<Record>, &'static str> {
             // Grows with what is really there: the count is only what somebody says.
             let mut records = Vec::new();
@@ -94,11 +86,49 @@ impl Message {
             Ok(records)
         };
         Ok(Self {
-            rcode: flags & 0x000f,
-            answer: section(answers, "broken record in the answer section")?,
-            authority: section(authorities, "broken record in the authority section")?,
-            additional: section(additionals, "broken record in the additional section")?,
+            rcode: head.rcode(),
+            answer: section(head.n_answers, "broken record in the answer section")?,
+            authority: section(head.n_authorities, "broken record in the authority section")?,
+            additional: section(head.n_additionals, "broken record in the additional section")?,
         })
+    }
+}
+
+/// What stands before the records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    flags: u16,
+    pub(super) n_answers: u16,
+    n_authorities: u16,
+    n_additionals: u16,
+    /// Where the records begin.
+    pub(super) end: usize,
+}
+
+impl Head {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, &'static str> {
+        let counts = [word(bytes, 4), word(bytes, 6), word(bytes, 8), word(bytes, 10)];
+        let (
+            Some(flags),
+            [Some(n_questions), Some(n_answers), Some(n_authorities), Some(n_additionals)],
+        ) = (word(bytes, 2), counts)
+        else {
+            return Err("it is shorter than a header");
+        };
+        let mut end = HEADER_BYTES;
+        for _ in 0..n_questions {
+            let (_, after) = name::read(bytes, end).ok_or("broken name in the question")?;
+            end = after + 4;
+        }
+        Ok(Self { flags, n_answers, n_authorities, n_additionals, end })
+    }
+
+    pub(super) fn rcode(self) -> u16 {
+        self.flags & 0x000f
+    }
+
+    pub(super) fn is_truncated(self) -> bool {
+        self.flags & TRUNCATED != 0
     }
 }
 

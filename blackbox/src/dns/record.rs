@@ -18,10 +18,10 @@ use super::{
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) text: String,
+pub(crate) struct Record {
+    pub(crate) text: String,
     /// Of a SOA record.
-    pub(super) soa_serial: Option<u32>,
+    pub(crate) soa_serial: Option<u32>,
 }
 
 /// The data of one record, inside its message, for names in it may point anywhere before.

@@ -6,7 +6,7 @@ const LABEL_BYTES_MAX: usize = 63;
 const NAME_BYTES_MAX: usize = 255;
 
 /// `example.com` or `example.com.` as in messages; `\.` and `\065` stand for characters inside a label.
-pub(super) fn to_wire(text: &str) -> Result<Vec<u8>, String> {
+pub(crate) fn to_wire(text: &str) -> Result<Vec<u8>, String> {
     let wrong = |why: &str| format!("query name `{text}`: {why}");
     let mut wire = Vec::with_capacity(text.len() + 2);
     let mut label: Vec<u8> = Vec::new();
