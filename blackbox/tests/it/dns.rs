@@ -12,21 +12,21 @@ use super::{
     reference::{Original, assert_same},
 };
 
-const A: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 127, 0, 0, 1];
-const B: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 127, 0, 0, 2];
+pub(crate) const A: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 127, 0, 0, 1];
+pub(crate) const B: [u8; 16] = [0xc0, 12, 0, 1, 0, 1, 0, 0, 14, 16, 0, 4, 127, 0, 0, 2];
 /// `ns. ns. 7 1 2 3 4`.
-const SOA: [u8; 40] = [
+pub(crate) const SOA: [u8; 40] = [
     0xc0, 12, 0, 6, 0, 1, 0, 0, 14, 16, 0, 28, 2, b'n', b's', 0, 2, b'n', b's', 0, 0, 0, 0, 7, 0,
     0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4,
 ];
 
 /// What to answer: a response code and the records of three sections.
 #[derive(Clone, Default)]
-struct Script {
-    rcode: u8,
-    sections: [Vec<&'static [u8]>; 3],
+pub(crate) struct Script {
+    pub(crate) rcode: u8,
+    pub(crate) sections: [Vec<&'static [u8]>; 3],
     /// Sent first: an answer under another number, as a forger would.
-    forged_first: bool,
+    pub(crate) forged_first: bool,
 }
 
 impl Script {
@@ -44,7 +44,7 @@ impl Script {
 }
 
 /// A server on one port for datagrams and streams.
-async fn server(script: Script) -> SocketAddr {
+pub(crate) async fn server(script: Script) -> SocketAddr {
     let script = Arc::new(script);
     let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = udp.local_addr().unwrap();
@@ -76,7 +76,7 @@ async fn server(script: Script) -> SocketAddr {
     address
 }
 
-fn answers(records: &[&'static [u8]]) -> Script {
+pub(crate) fn answers(records: &[&'static [u8]]) -> Script {
     Script { sections: [records.to_vec(), Vec::new(), Vec::new()], ..Script::default() }
 }
 

@@ -158,6 +158,67 @@ async fn ready_made_modules() {
 }
 
 #[tokio::test]
+async fn ready_made_modules_of_readiness() {
+    let prober = Prober::start(&Config::built_in().to_yaml()).await;
+    let ready = canned(answer("{}")).await;
+    let draining = canned("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await;
+    for module in ["cockroachdb_ready", "istio_ready"] {
+        prober.probe(module, &format!("http://{ready}/health?ready=1")).await.assert_success();
+        let samples = prober.probe(module, &format!("http://{draining}/health?ready=1")).await;
+        samples.assert_failure("validate", "status");
+        assert_eq!(samples.get("probe_http_status_code"), 503.0);
+    }
+}
+
+/// The module `animals` of `json_exporter`'s own examples: many elements, a time of their own, an array at the top.
+#[tokio::test]
+async fn times_and_lists_of_json_exporter() {
+    let yaml = r#"
+modules:
+  animals:
+    metrics:
+    - name: animal
+      type: object
+      help: Example of top-level lists in a separate module
+      path: '{ [*] }'
+      labels: {name: '{ .noun }', predator: '{ .predator }'}
+      values: {population: '{ .population }'}
+    - {name: animal_seen, path: '{ [0].seen }', epochTimestamp: '{ [0].at }', valuetype: counter}
+"#;
+    let body = r#"[{"noun": "lion", "population": 123, "predator": true, "seen": 7, "at": 1795239002123},
+        {"noun": "deer", "population": "456", "predator": false}, {"noun": "pigeon", "population": "many", "predator": false}]"#;
+    let prober = Prober::start(yaml).await;
+    let target = canned(answer(body)).await;
+    let samples = prober.probe("animals", &format!("http://{target}/")).await;
+    samples.assert_success();
+    samples.assert(&[
+        ("animal_population{name=\"lion\",predator=\"true\"}", 123.0),
+        ("animal_population{name=\"deer\",predator=\"false\"}", 456.0),
+    ]);
+    assert!(!samples.text.contains("pigeon"), "what is no number is left out");
+    assert!(samples.text.contains("animal_seen 7 1795239002123\n"), "{}", samples.text);
+}
+
+/// The page that explains the prober says what it gives: here it is made to.
+#[tokio::test]
+async fn the_example_of_the_page() {
+    let page = include_str!("../../docs/json.md");
+    let block = |kind: &str| {
+        let (_, after) = page.split_once(&format!("```{kind}\n")).expect("such a block");
+        after.split_once("```").expect("its end").0.to_owned()
+    };
+    let target = canned(answer(&block("json"))).await;
+    let prober = Prober::start(&block("yaml")).await;
+    let samples = prober.probe("queue", &format!("http://{target}/stats")).await;
+    samples.assert_success();
+    let given = Samples::read(&block("text"));
+    assert_eq!(given.values.len(), 5);
+    for (series, value) in given.values {
+        assert_eq!(samples.get(&series), value);
+    }
+}
+
+#[tokio::test]
 async fn rules_in_cel() {
     let good = canned(answer("{\"status\": \"ok\", \"n\": 3}")).await;
     let html = canned(answer("<html>")).await;

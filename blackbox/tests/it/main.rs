@@ -1,5 +1,7 @@
 //! The prober from outside: over HTTP, against servers that each test starts on a port of its own.
 
+mod dashboards;
+mod differences;
 mod dns;
 mod grpc;
 mod harness;
@@ -7,6 +9,7 @@ mod hostile;
 mod http;
 mod icmp;
 mod json;
+mod memory;
 mod pages;
 mod reference;
 mod resolver;

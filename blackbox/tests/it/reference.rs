@@ -23,7 +23,7 @@ const NEWER: [&str; 6] = [
 /// The original, running until it is dropped.
 pub(crate) struct Original {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     _dir: tempfile::TempDir,
 }
 

@@ -19,7 +19,7 @@ async fn probe(keys: &str, target: impl ToString) -> Samples {
 }
 
 /// Greets, then answers each line with what it was, and says nothing to silence.
-async fn echo() -> SocketAddr {
+pub(crate) async fn echo() -> SocketAddr {
     raw_server(|stream| async move {
         let mut stream = BufReader::new(stream);
         let _ = stream.write_all(b"hello there\r\n220 ready to echo\r\n").await;

@@ -7,8 +7,9 @@ use rcgen::{
     date_time_ymd,
 };
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer},
+    server::WebPkiClientVerifier,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -70,21 +71,51 @@ impl Authority {
     }
 }
 
+impl Identity {
+    /// Puts certificate and key into files of this name; gives their paths.
+    pub(crate) fn write(&self, dir: &std::path::Path, name: &str) -> (String, String) {
+        let (certificate, key) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
+        let body =
+            base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &self.chain[0]);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        std::fs::write(&certificate, pem).unwrap();
+        std::fs::write(&key, self.key.serialize_pem()).unwrap();
+        (certificate.display().to_string(), key.display().to_string())
+    }
+}
+
 /// An HTTPS server that answers `ok`, in HTTP/2 where that is asked for.
 pub(crate) async fn server(identity: &Identity, alpn: &[&str]) -> SocketAddr {
     let acceptor = acceptor(identity, alpn);
     serve_tls(acceptor).await
 }
 
-fn acceptor(identity: &Identity, alpn: &[&str]) -> TlsAcceptor {
+pub(crate) fn acceptor(identity: &Identity, alpn: &[&str]) -> TlsAcceptor {
+    acceptor_of(identity, alpn, rustls::DEFAULT_VERSIONS, None)
+}
+
+/// One that speaks these versions, and lets only those in whom `clients` knows, where that is given.
+pub(crate) fn acceptor_of(
+    identity: &Identity,
+    alpn: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    clients: Option<&Authority>,
+) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(identity.chain.clone(), key)
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
         .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.issuer.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let mut config = builder.with_single_cert(identity.chain.clone(), key).unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }
