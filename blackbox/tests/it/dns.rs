@@ -4,11 +4,11 @@ use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UdpSocket},
+    net::UdpSocket,
 };
 
 use super::{
-    harness::{Prober, Samples, closed_port},
+    harness::{Prober, Samples, closed_port, udp_and_tcp},
     reference::{Original, assert_same},
 };
 
@@ -46,9 +46,8 @@ impl Script {
 /// A server on one port for datagrams and streams.
 pub(crate) async fn server(script: Script) -> SocketAddr {
     let script = Arc::new(script);
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (udp, tcp) = udp_and_tcp().await;
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
     let by_stream = Arc::clone(&script);
     tokio::spawn(async move {
         let mut buffer = [0; 512];

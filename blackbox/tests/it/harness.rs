@@ -6,7 +6,7 @@ use axum::Router;
 use blackbox::{Blackbox, Config, Settings};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpStream, UdpSocket},
 };
 
 /// A running prober.
@@ -169,6 +169,17 @@ pub(crate) async fn read_head(stream: &mut TcpStream) -> String {
         }
     }
     String::from_utf8_lossy(&head).into_owned()
+}
+
+/// One port for datagrams and streams, as DNS servers have it.
+pub(crate) async fn udp_and_tcp() -> (UdpSocket, TcpListener) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // The same number may be somebody else's for streams.
+        if let Ok(tcp) = TcpListener::bind(udp.local_addr().unwrap()).await {
+            return (udp, tcp);
+        }
+    }
 }
 
 /// An address on which nobody listens.

@@ -11,12 +11,9 @@ use std::{
 };
 
 use blackbox::{Cidr, Guard, Settings};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, UdpSocket},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::harness::{Prober, Samples, canned, closed_port, raw_server, read_head};
+use super::harness::{Prober, Samples, canned, closed_port, raw_server, read_head, udp_and_tcp};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const A: u16 = 1;
@@ -82,9 +79,8 @@ where
     F: Fn(&Question<'_>) -> Vec<Vec<u8>> + Send + Sync + 'static,
 {
     let answers = Arc::new(answers);
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let (udp, tcp) = udp_and_tcp().await;
     let address = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
     let by_stream = Arc::clone(&answers);
     tokio::spawn(async move {
         let mut buffer = [0; 512];
