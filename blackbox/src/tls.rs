@@ -15,8 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 pub(crate) use facts::{Extras, TlsFacts};
-use verify::Recorder;
-pub(crate) use verify::Roots;
+pub(crate) use verify::{Recorder, Roots};
 
 use crate::{
     config::{TlsConfig, TlsVersion},
@@ -80,7 +79,7 @@ impl Client {
         })?;
         let recorder =
             Arc::new(Recorder::new(Arc::clone(&self.roots), self.settings.insecure_skip_verify));
-        let mut config = self.rustls_config(Arc::clone(&recorder))?;
+        let mut config = self.rustls_config(Arc::clone(&recorder), &versions(&self.settings))?;
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         // A prober never resumes: each probe must see the certificate.
         config.resumption = rustls::client::Resumption::disabled();
@@ -91,9 +90,23 @@ impl Client {
         Ok(tls)
     }
 
-    fn rustls_config(&self, recorder: Arc<Recorder>) -> Result<ClientConfig, Failure> {
+    /// Settings for a handshake of QUIC, and who remembers what the server shows in it.
+    pub(crate) fn for_quic(&self, alpn: &[u8]) -> Result<(ClientConfig, Arc<Recorder>), Failure> {
+        let recorder =
+            Arc::new(Recorder::new(Arc::clone(&self.roots), self.settings.insecure_skip_verify));
+        let mut config = self.rustls_config(Arc::clone(&recorder), &[&rustls::version::TLS13])?;
+        config.alpn_protocols = vec![alpn.to_vec()];
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok((config, recorder))
+    }
+
+    fn rustls_config(
+        &self,
+        recorder: Arc<Recorder>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<ClientConfig, Failure> {
         let builder = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&versions(&self.settings))
+            .with_protocol_versions(versions)
             .map_err(|err| unusable(&err.to_string()))?
             .dangerous()
             .with_custom_certificate_verifier(recorder);

@@ -1,20 +1,24 @@
 //! One HTTP request on a connection of its own, with a clock on every phase.
 //!
 //! An ordinary client hides what a probe is there to measure, so connections are made by hand: dial, perhaps through a
-//! proxy, shake hands, speak HTTP/1.1 or HTTP/2 by what was agreed on. Nothing is kept for the next request.
+//! proxy, shake hands, speak HTTP/1.1 or HTTP/2 by what was agreed on, or HTTP/3 over QUIC where the module asks for it. Nothing is kept for the next request.
 
+mod body;
 mod proxy;
+mod quic;
 mod speak;
 
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Response};
-use hyper::body::Incoming;
 use tokio::{net::TcpStream, task::AbortHandle, time::Instant};
 use url::Url;
 
-pub(crate) use self::proxy::{Proxy, Route};
+pub(crate) use self::{
+    body::{Body, BodyError},
+    proxy::{Proxy, Route},
+};
 use crate::{
     config::ClientConfig,
     dial::{self, Preference, Resolution, Stream},
@@ -29,6 +33,8 @@ pub(crate) struct Wire<'a> {
     config: &'a ClientConfig,
     ctx: Context<'a>,
     tls: tls::Client,
+    /// HTTP/3, and nothing else.
+    is_quic: bool,
 }
 
 /// One request, and where it goes.
@@ -52,7 +58,7 @@ pub(crate) struct Exchange {
 /// The head of an answer; its body is still on the way.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<Body>,
     pub(crate) first_byte: Instant,
     pub(crate) is_tls: bool,
     /// The body comes for as long as this is held.
@@ -96,7 +102,12 @@ impl<'a> Wire<'a> {
     /// Reads the files that the TLS settings name.
     pub(crate) fn new(config: &'a ClientConfig, ctx: &Context<'a>) -> Result<Self, Failure> {
         let tls = tls::Client::new(&config.tls_config, ctx.roots)?;
-        Ok(Self { config, ctx: *ctx, tls })
+        Ok(Self { config, ctx: *ctx, tls, is_quic: false })
+    }
+
+    /// The same by HTTP/3.
+    pub(crate) fn over_quic(self) -> Self {
+        Self { is_quic: true, ..self }
     }
 
     /// Directly, or by which proxy.
@@ -110,21 +121,17 @@ impl<'a> Wire<'a> {
         exchange: Exchange,
         progress: &mut impl Progress,
     ) -> Result<Answer, Failure> {
+        if self.is_quic {
+            let address = address_of(&exchange)?;
+            // Boxed: its future is large, and others need none of it.
+            return Box::pin(quic::send(self, exchange, address, progress)).await;
+        }
         let route = self.route(&exchange.url)?;
         let is_tls = exchange.url.scheme() == "https";
         progress.entered(Phase::Connect);
         let started = Instant::now();
         let stream = match &route {
-            Route::Direct => {
-                let address = exchange.address.ok_or_else(|| {
-                    Failure::new(
-                        Phase::Connect,
-                        crate::failure::Reason::BadTarget,
-                        "There is no address to connect to",
-                    )
-                })?;
-                dial::connect(address, None).await?
-            }
+            Route::Direct => dial::connect(address_of(&exchange)?, None).await?,
             Route::Proxy(proxy) => self.connect_by(proxy, &exchange, is_tls).await?,
         };
         progress.spent(Phase::Connect, started.elapsed());
@@ -142,6 +149,7 @@ impl<'a> Wire<'a> {
         };
         let (response, first_byte, connection) = speak::speak(stream, exchange, by_proxy).await?;
         progress.spent(Phase::Processing, first_byte.saturating_duration_since(connected));
+        let response = response.map(Body::Stream);
         Ok(Answer { response, first_byte, is_tls, connection })
     }
 
@@ -177,6 +185,13 @@ impl<'a> Wire<'a> {
         }
         Ok(stream)
     }
+}
+
+fn address_of(exchange: &Exchange) -> Result<SocketAddr, Failure> {
+    exchange.address.ok_or_else(|| {
+        let message = "There is no address to connect to";
+        Failure::new(Phase::Connect, crate::failure::Reason::BadTarget, message)
+    })
 }
 
 impl Exchange {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::IntoDeserializer};
 
 use super::{
     Authorization, Base2Bytes, BasicAuth, CelProgram, ClientConfig, HeaderValues, OAuth2Config,
-    Pattern, Secret, TlsConfig, client, is_default, or_default,
+    Pattern, Secret, TlsConfig, TlsVersion, client, is_default, or_default,
 };
 use crate::dial::Family;
 
@@ -17,7 +17,7 @@ pub struct HttpConfig {
     /// Empty: any 2xx.
     #[serde(skip_serializing_if = "is_default")]
     pub valid_status_codes: Vec<u16>,
-    /// Empty: any. `HTTP/1.1`, `HTTP/2.0`.
+    /// Empty: any. `HTTP/1.1`, `HTTP/2.0`, `HTTP/3.0`.
     #[serde(skip_serializing_if = "is_default")]
     pub valid_http_versions: Vec<String>,
     pub preferred_ip_protocol: Family,
@@ -50,6 +50,9 @@ pub struct HttpConfig {
     /// In bytes after decoding; zero is no limit of the user's.
     #[serde(skip_serializing_if = "is_default")]
     pub body_size_limit: Base2Bytes,
+    /// HTTP/3 over QUIC, and nothing else.
+    #[serde(skip_serializing_if = "is_default")]
+    pub enable_http3: bool,
     #[serde(flatten)]
     pub client: ClientConfig,
 }
@@ -94,6 +97,7 @@ impl Default for HttpConfig {
 impl HttpConfig {
     pub(super) fn check(&self) -> Result<(), String> {
         self.client.check()?;
+        self.check_http3()?;
         if !self.body.is_empty() && self.body_file.is_some() {
             return Err("setting body and body_file both are not allowed".to_owned());
         }
@@ -122,6 +126,36 @@ impl HttpConfig {
             if matcher.regexp.as_ref().is_none_or(|regexp| regexp.as_str().is_empty()) {
                 return Err("regexp must be set for HTTP header matchers".to_owned());
             }
+        }
+        Ok(())
+    }
+
+    fn check_http3(&self) -> Result<(), String> {
+        const HTTP3: &str = "HTTP/3.0";
+        if !self.enable_http3 {
+            if self.valid_http_versions.iter().any(|version| version == HTTP3) {
+                return Err(
+                    "HTTP/3 cannot be used as a valid HTTP version when enable_http3 is false"
+                        .to_owned(),
+                );
+            }
+            return Ok(());
+        }
+        if self.client.enable_http2 {
+            return Err("when enable_http3 is true, enable_http2 must be set to false".to_owned());
+        }
+        if self.valid_http_versions.iter().any(|version| version != HTTP3) {
+            return Err(
+                "HTTP/3 and HTTP/2.0/1.1 cannot be used together - only HTTP/3.0 is allowed when \
+                        enable_http3 is true"
+                    .to_owned(),
+            );
+        }
+        if !self.client.proxy_url.is_empty() || self.client.proxy_from_environment {
+            return Err("HTTP/3 cannot go through a proxy".to_owned());
+        }
+        if self.client.tls_config.max_version.is_some_and(|max| max < TlsVersion::Tls13) {
+            return Err("HTTP/3 needs TLS 1.3: max_version is below it".to_owned());
         }
         Ok(())
     }
@@ -224,6 +258,7 @@ struct Yaml {
     tls_config: TlsConfig,
     follow_redirects: bool,
     enable_http2: bool,
+    enable_http3: bool,
     #[serde(deserialize_with = "or_default")]
     http_headers: BTreeMap<String, HeaderValues>,
 }
@@ -263,6 +298,7 @@ impl Default for Yaml {
             tls_config: TlsConfig::default(),
             follow_redirects: true,
             enable_http2: true,
+            enable_http3: false,
             http_headers: BTreeMap::new(),
         }
     }
@@ -291,6 +327,7 @@ impl From<Yaml> for HttpConfig {
             body_file: yaml.body_file,
             compression: yaml.compression,
             body_size_limit: yaml.body_size_limit,
+            enable_http3: yaml.enable_http3,
             client: ClientConfig {
                 basic_auth: yaml.basic_auth,
                 authorization: yaml.authorization,

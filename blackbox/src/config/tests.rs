@@ -161,6 +161,26 @@ fn wrong_files_say_why() {
             "modules: {m: {prober: http, resolver: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4]}}",
             "3 DNS servers at most",
         ),
+        (
+            &http("      enable_http3: true\n"),
+            "when enable_http3 is true, enable_http2 must be set to false",
+        ),
+        (
+            &http(
+                "      enable_http3: true\n      enable_http2: false\n      valid_http_versions: [HTTP/2.0]\n",
+            ),
+            "only HTTP/3.0 is allowed when enable_http3 is true",
+        ),
+        (
+            &http("      valid_http_versions: [HTTP/3.0]\n"),
+            "HTTP/3 cannot be used as a valid HTTP version when enable_http3 is false",
+        ),
+        (
+            &http(
+                "      enable_http3: true\n      enable_http2: false\n      proxy_url: \"http://p\"\n",
+            ),
+            "HTTP/3 cannot go through a proxy",
+        ),
         ("modules: {m: {prober: json}}", "a json module needs metrics"),
         (
             "modules: {m: {metrics: [{name: probe_success, path: \"{.a}\"}]}}",

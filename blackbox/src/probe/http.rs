@@ -50,6 +50,7 @@ pub(crate) async fn probe(
     }
     let mut request = request::first(config, ctx).await?;
     let wire = Wire::new(&config.client, ctx)?;
+    let wire = if config.enable_http3 { wire.over_quic() } else { wire };
     // As in Go, a user in the URL counts before what the module says.
     if request.url.username().is_empty() && request.url.password().is_none() {
         authorize(&config.client, ctx, &mut request.headers).await?;
@@ -92,6 +93,14 @@ pub(crate) async fn probe(
         }
         let status = answer.response.status();
         let location = location?;
+        if config.enable_http3 && location.scheme() == "http" {
+            // Never silently by another protocol than the module is there to check.
+            return Err(Failure::new(
+                Phase::Validate,
+                Reason::BadRedirect,
+                format!("HTTP/3 cannot follow a redirect to `{location}`"),
+            ));
+        }
         ctx.log.info(
             "Received redirect",
             &[("location", &location), ("status_code", &status.as_u16())],

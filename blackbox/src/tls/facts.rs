@@ -32,9 +32,14 @@ pub(crate) enum Extras {
 }
 
 impl TlsFacts {
-    pub(super) fn fill(&mut self, recorder: &Recorder) {
+    pub(crate) fn fill(&mut self, recorder: &Recorder) {
         self.peer = recorder.peer().iter().filter_map(Certificate::parse).collect();
         self.chain_ends = recorder.chain_ends();
+    }
+
+    /// QUIC is TLS 1.3; which cipher was agreed on its library does not tell.
+    pub(crate) fn established_by_quic(&mut self) {
+        self.version = Some(ProtocolVersion::TLSv1_3);
     }
 
     pub(super) fn negotiated(&mut self, connection: &rustls::ClientConnection) {

@@ -55,7 +55,7 @@ struct Seen {
 
 /// A verifier that remembers. One for each handshake.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     roots: Arc<Roots>,
     skip_verify: bool,
     algorithms: WebPkiSupportedAlgorithms,
@@ -77,7 +77,7 @@ impl Recorder {
     }
 
     /// Why the certificate was not accepted.
-    pub(super) fn refusal(&self) -> Option<(Reason, String)> {
+    pub(crate) fn refusal(&self) -> Option<(Reason, String)> {
         self.seen.lock().expect("no holder panics").refusal.clone()
     }
 

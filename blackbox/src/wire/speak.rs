@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Longest head of an answer, in bytes.
-const HEAD_BYTES_MAX: usize = 1 << 20;
+pub(super) const HEAD_BYTES_MAX: usize = 1 << 20;
 /// Most header lines of an answer.
 const HEADERS_MAX: usize = 1000;
 
@@ -102,7 +102,7 @@ fn first_byte(first_read: &Arc<OnceLock<Instant>>) -> Instant {
     first_read.get().copied().unwrap_or_else(Instant::now)
 }
 
-fn request(exchange: &Exchange) -> Result<Request<Full<bytes::Bytes>>, Failure> {
+pub(super) fn request(exchange: &Exchange) -> Result<Request<Full<bytes::Bytes>>, Failure> {
     let mut request = Request::new(Full::new(exchange.body.clone()));
     *request.method_mut() = exchange.method.clone();
     let mut headers: HeaderMap = exchange.headers.clone();
@@ -130,7 +130,7 @@ fn credentials_of(exchange: &Exchange) -> Result<HeaderValue, Failure> {
         .map_err(|_| Failure::new(Phase::Setup, Reason::BadTarget, "The URL's user cannot be sent"))
 }
 
-fn host_value(exchange: &Exchange) -> Result<HeaderValue, Failure> {
+pub(super) fn host_value(exchange: &Exchange) -> Result<HeaderValue, Failure> {
     let host = match &exchange.host_header {
         Some(host) => host.clone(),
         None => authority(exchange),
@@ -149,7 +149,7 @@ fn authority(exchange: &Exchange) -> String {
     }
 }
 
-fn path_and_query(exchange: &Exchange) -> String {
+pub(super) fn path_and_query(exchange: &Exchange) -> String {
     match exchange.url.query() {
         Some(query) => format!("{}?{query}", exchange.url.path()),
         None => exchange.url.path().to_owned(),
@@ -169,7 +169,7 @@ fn absolute_form(exchange: &Exchange) -> Result<Uri, Failure> {
     }
 }
 
-fn uri(builder: http::uri::Builder) -> Result<Uri, Failure> {
+pub(super) fn uri(builder: http::uri::Builder) -> Result<Uri, Failure> {
     builder.build().map_err(|err| {
         Failure::new(Phase::Setup, Reason::BadTarget, format!("The URL cannot be asked for: {err}"))
     })

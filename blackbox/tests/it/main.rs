@@ -7,6 +7,7 @@ mod grpc;
 mod harness;
 mod hostile;
 mod http;
+mod http3;
 mod icmp;
 mod json;
 mod memory;

@@ -101,6 +101,15 @@ pub(crate) fn acceptor_of(
     versions: &[&'static rustls::SupportedProtocolVersion],
     clients: Option<&Authority>,
 ) -> TlsAcceptor {
+    TlsAcceptor::from(Arc::new(server_config(identity, alpn, versions, clients)))
+}
+
+pub(crate) fn server_config(
+    identity: &Identity,
+    alpn: &[&str],
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    clients: Option<&Authority>,
+) -> ServerConfig {
     let key = PrivateKeyDer::try_from(identity.key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -117,7 +126,7 @@ pub(crate) fn acceptor_of(
     };
     let mut config = builder.with_single_cert(identity.chain.clone(), key).unwrap();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-    TlsAcceptor::from(Arc::new(config))
+    config
 }
 
 async fn serve_tls(acceptor: TlsAcceptor) -> SocketAddr {

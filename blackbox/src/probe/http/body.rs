@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 
 use crate::{
     config::Compression,
     failure::{Failure, Phase, Reason},
+    wire::{Body, BodyError},
 };
 
 /// The largest body that rules are applied to, in bytes after decoding. Bodies that no rule looks at are only counted.
@@ -103,7 +103,7 @@ impl Reader {
     /// Reads to the end, or to the first error. `n_bytes` holds the count at every moment.
     pub(super) async fn read(
         &mut self,
-        mut body: Incoming,
+        mut body: Body,
         n_bytes: &mut u64,
     ) -> Result<(), ReadError> {
         while let Some(frame) = body.frame().await {
@@ -214,6 +214,6 @@ impl Write for Sink {
     }
 }
 
-fn chain(err: &hyper::Error) -> String {
-    service::error::chain(err)
+fn chain(err: &BodyError) -> String {
+    service::error::chain(err.as_ref())
 }

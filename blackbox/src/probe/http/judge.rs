@@ -4,7 +4,7 @@
 use std::time::UNIX_EPOCH;
 
 use ::http::{HeaderMap, Method, StatusCode, Version, header};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body as _;
 use tokio::time::Instant;
 
 use super::{Facts, body::Reader};
@@ -12,7 +12,7 @@ use crate::{
     config::{HeaderMatcher, HttpConfig},
     failure::{Failure, Phase, Reason},
     probe::Context,
-    wire::Answer,
+    wire::{Answer, Body},
 };
 
 /// The first failure, with all of them in the log.
@@ -235,12 +235,7 @@ fn version_number(version: Version) -> f64 {
 }
 
 /// As Go's `Response.ContentLength`: −1 where nobody said.
-fn content_length(
-    status: StatusCode,
-    headers: &HeaderMap,
-    method: &Method,
-    body: &Incoming,
-) -> f64 {
+fn content_length(status: StatusCode, headers: &HeaderMap, method: &Method, body: &Body) -> f64 {
     if matches!(status.as_u16(), 100..=199 | 204 | 304) {
         return 0.0;
     }

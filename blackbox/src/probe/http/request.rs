@@ -23,7 +23,11 @@ const FRAMING: [&str; 3] = ["Content-Length", "Transfer-Encoding", "Trailer"];
 const BODY_FILE_BYTES_MAX: u64 = 16 << 20;
 
 pub(super) async fn first(config: &HttpConfig, ctx: &Context<'_>) -> Result<Request, Failure> {
-    let url = target_url(ctx.target)?;
+    let mut url = target_url(ctx.target)?;
+    if config.enable_http3 {
+        // There is no HTTP/3 without TLS. Neither scheme is one that a URL could refuse.
+        let _ = url.set_scheme("https");
+    }
     let mut headers = HeaderMap::new();
     let mut host_header = None;
     for (name, value) in &config.headers {
