@@ -51,10 +51,11 @@ pub struct Config {
         help_heading = "Collectors"
     )]
     pub timeout: Span,
-    #[command(flatten)]
-    pub paths: Paths,
+    /// Before the next two, because they take their flags, at which this one looks, too.
     #[command(flatten)]
     pub selection: Selection,
+    #[command(flatten)]
+    pub paths: Paths,
     #[command(flatten)]
     pub options: Options,
 }

@@ -7,9 +7,21 @@ use std::{io, path::PathBuf};
 
 use proto::exposition::Exposition;
 
-use crate::{Selection, host::Host, netlink::SharedLinks, options::Options};
+use crate::options::Options;
+#[cfg(target_os = "linux")]
+use crate::{Selection, host::Host, netlink::SharedLinks};
 
-pub(crate) mod table;
+pub(crate) mod entry;
+pub(crate) mod names;
+
+mod textfile;
+#[cfg(unix)]
+mod zone;
+
+#[cfg(target_os = "linux")]
+pub(crate) use self::linux::table;
+#[cfg(feature = "testing")]
+pub use self::textfile::parse_textfile;
 
 /// One corner of the machine.
 pub(crate) trait Collector: Send {
@@ -20,19 +32,23 @@ pub(crate) trait Collector: Send {
 /// What collectors are made from.
 #[derive(Debug)]
 pub(crate) struct Setup<'a> {
-    pub(crate) host: &'a Host,
     pub(crate) options: &'a Options,
+    #[cfg(target_os = "linux")]
     pub(crate) selection: &'a Selection,
+    #[cfg(target_os = "linux")]
+    pub(crate) host: &'a Host,
+    #[cfg(target_os = "linux")]
     pub(crate) links: &'a SharedLinks,
 }
 
 /// Why a collector has nothing, or not everything, to say.
 #[derive(Debug, thiserror::Error)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "who reads no files parses none"))]
 pub(crate) enum Error {
     /// The machine lacks the hardware or the kernel lacks the feature; normal, and logged at debug level only.
     #[error("this machine has no {what}")]
     NoData { what: &'static str },
-    /// A collector of node_exporter's that this program accepts on its command line but does not have.
+    /// A collector that this program accepts on its command line but does not have.
     #[error("this collector is not part of this program: remove --collector.{name}")]
     NotBuilt { name: &'static str },
     #[error("read {}", path.display())]
@@ -52,6 +68,7 @@ pub(crate) enum Error {
     },
 }
 
+#[cfg(target_os = "linux")]
 impl Error {
     /// Turns "no such file" into [`Error::NoData`]: for the file whose absence means that the feature is absent.
     pub(crate) fn or_no_data(self, what: &'static str) -> Self {
@@ -67,6 +84,7 @@ impl Error {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn is_absent(err: &io::Error) -> bool {
     // ENODEV and ENXIO: the device went between listing and reading.
     err.kind() == io::ErrorKind::NotFound
@@ -89,57 +107,62 @@ pub enum OptionError {
     Value { flag: &'static str, value: String, problem: &'static str },
 }
 
-mod arp;
-mod attributes;
-mod bonding;
-mod btrfs;
-mod cgroup_resources;
-mod cgroups;
-mod conntrack;
-mod cpu;
-mod cpufreq;
-mod diskstats;
-mod dmi;
-mod edac;
-mod fibrechannel;
-mod filesystem;
-mod hwmon;
-mod infiniband;
-mod interrupts;
-mod ipvs;
-mod loadavg;
-mod mdadm;
-mod meminfo;
-mod netclass;
-mod netdev;
-mod netstat;
-mod numbers;
-mod nvme;
-mod os;
-mod powersupplyclass;
-mod pressure;
-mod process_groups;
-mod processes;
-mod rapl;
-mod rpc;
-mod schedstat;
-mod selinux;
-mod sockstat;
-mod softnet;
-mod stat;
-mod systemd;
-mod tapestats;
-mod tcpstat;
-mod textfile;
-mod thermal_zone;
-mod time;
-mod timex;
-mod udp_queues;
-mod uname;
-mod vmstat;
-mod watchdog;
-mod xfs;
-mod zfs;
+/// What reads `/proc`, `/sys` and the like. Its files are those of the folder `collector` itself, being most of them.
+#[cfg(target_os = "linux")]
+#[path = "collector"]
+mod linux {
+    use super::{Collector, Error, OptionError, Setup, entry, textfile, zone};
 
-#[cfg(feature = "testing")]
-pub use self::textfile::parse_textfile;
+    pub(crate) mod table;
+
+    mod arp;
+    mod attributes;
+    mod bonding;
+    mod btrfs;
+    mod cgroup_resources;
+    mod cgroups;
+    mod conntrack;
+    mod cpu;
+    mod cpufreq;
+    mod diskstats;
+    mod dmi;
+    mod edac;
+    mod fibrechannel;
+    mod filesystem;
+    mod hwmon;
+    mod infiniband;
+    mod interrupts;
+    mod ipvs;
+    mod loadavg;
+    mod mdadm;
+    mod meminfo;
+    mod netclass;
+    mod netdev;
+    mod netstat;
+    mod numbers;
+    mod nvme;
+    mod os;
+    mod powersupplyclass;
+    mod pressure;
+    mod process_groups;
+    mod processes;
+    mod rapl;
+    mod rpc;
+    mod schedstat;
+    mod selinux;
+    mod sockstat;
+    mod softnet;
+    mod stat;
+    mod systemd;
+    mod tapestats;
+    mod tcpstat;
+    mod thermal_zone;
+    mod time;
+    mod timex;
+    mod udp_queues;
+    mod uname;
+    mod vmstat;
+    mod watchdog;
+    mod xfs;
+    mod zfs;
+}

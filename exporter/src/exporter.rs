@@ -10,16 +10,11 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Config, Filter, FilterError,
-    collector::{Collector, OptionError, Setup, table},
+    collector::{Collector, OptionError, Setup, entry::NotBuilt, names::OWN, table},
     gzip::Gzip,
-    host::{Host, Roots},
-    netlink::SharedLinks,
     runner::{Failure, Report, Runner},
     self_metrics::SelfMetrics,
 };
-
-/// The node_exporter whose names, labels and values we follow; dashboards and scripts compare it.
-const COMPATIBLE_WITH: &str = "1.9.1";
 
 /// Sees this machine. Cheap to clone.
 #[derive(Clone)]
@@ -48,17 +43,14 @@ impl Exporter {
                 problem: "is not a path below /, such as /metrics",
             });
         }
-        let host = Host::new(Roots {
-            procfs: config.paths.procfs.clone(),
-            sysfs: config.paths.sysfs.clone(),
-            rootfs: config.paths.rootfs.clone(),
-            udev_data: config.paths.udev_data.clone(),
-        });
         let setup = Setup {
-            host: &host,
             options: &config.options,
+            #[cfg(target_os = "linux")]
             selection: &config.selection,
-            links: &SharedLinks::default(),
+            #[cfg(target_os = "linux")]
+            host: &crate::host::Host::at(&config.paths),
+            #[cfg(target_os = "linux")]
+            links: &crate::netlink::SharedLinks::default(),
         };
         let mut collectors: Vec<(&'static str, Box<dyn Collector>)> = Vec::new();
         for entry in table::ENTRIES.iter().filter(|entry| config.selection.is_on(entry)) {
@@ -70,12 +62,12 @@ impl Exporter {
                         "collector {} is not part of this program: its metrics will be missing",
                         entry.name
                     );
-                    Box::new(table::NotBuilt(entry.name))
+                    Box::new(NotBuilt(entry.name))
                 }
             };
             collectors.push((entry.name, collector));
         }
-        info!(collectors = collectors.len(), "watching {}", config.paths.rootfs.display());
+        info!(collectors = collectors.len(), "watching {}", watched(config));
         for (name, _) in &collectors {
             debug!(collector = name, "collector {name} is on");
         }
@@ -107,7 +99,8 @@ impl Exporter {
 
     /// What a scrape returns: everything that the collectors have to say before `deadline`.
     ///
-    /// A collector that is late or fails is missing and says so in `node_scrape_collector_success`. Cancel-safe.
+    /// A collector that is late or fails is missing and says so in `node_scrape_collector_success` (on Windows
+    /// `windows_exporter_collector_success`). Cancel-safe.
     pub async fn collect(&self, deadline: Instant, filter: &Filter) -> Exposition {
         let inner = &*self.0;
         let spare = inner.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -142,23 +135,32 @@ impl Exporter {
     }
 }
 
+/// What the collectors look at, for the log.
+fn watched(config: &Config) -> String {
+    match cfg!(target_os = "linux") {
+        true => config.paths.rootfs.display().to_string(),
+        false => "this machine".to_owned(),
+    }
+}
+
 fn write_reports(out: &mut Exposition, reports: &[Report]) {
-    let mut durations = out.family(
-        "node_scrape_collector_duration_seconds",
-        "node_exporter: Duration of a collector scrape.",
-        Kind::Gauge,
-    );
+    let (name, help) = OWN.duration;
+    let mut durations = out.family(name, help, Kind::Gauge);
     for report in reports {
         durations.sample(&[("collector", report.collector)], report.duration.as_secs_f64());
     }
-    let mut successes = out.family(
-        "node_scrape_collector_success",
-        "node_exporter: Whether a collector succeeded.",
-        Kind::Gauge,
-    );
+    let (name, help) = OWN.success;
+    let mut successes = out.family(name, help, Kind::Gauge);
     for report in reports {
         let success = if report.failure.is_none() { 1.0 } else { 0.0 };
         successes.sample(&[("collector", report.collector)], success);
+    }
+    if let Some((name, help)) = OWN.timeout {
+        let mut timeouts = out.family(name, help, Kind::Gauge);
+        for report in reports {
+            let is_late = report.failure == Some(Failure::Timeout);
+            timeouts.sample(&[("collector", report.collector)], f64::from(u8::from(is_late)));
+        }
     }
     let mut failures = out.family(
         "watchpost_exporter_collector_failure_info",
@@ -186,14 +188,10 @@ fn write_build_info(out: &mut Exposition) {
         ("goversion", ""),
         ("revision", ""),
         ("tags", "watchpost"),
-        ("version", COMPATIBLE_WITH),
+        ("version", OWN.version),
     ];
-    out.family(
-        "node_exporter_build_info",
-        "A metric with a constant '1' value labeled by version, revision, branch, goversion from which node_exporter was built, and the goos and goarch for the build.",
-        Kind::Gauge,
-    )
-    .sample(&labels, 1.0);
+    let (name, help) = OWN.build_info;
+    out.family(name, help, Kind::Gauge).sample(&labels, 1.0);
     out.family(
         "watchpost_exporter_build_info",
         "Which version of Watchpost this is. The value is always 1.",

@@ -15,14 +15,14 @@ use rustix::{
     fs::{Mode, OFlags},
 };
 
-use crate::{collector::Error, scan};
+use crate::{Paths, collector::Error, scan};
+
+pub(crate) use crate::files::names;
 
 /// The largest kernel file that is read; `/proc/interrupts` of a machine with 512 CPUs has 3 MB.
 const FILE_BYTES_MAX: usize = 32 << 20;
 /// One sysfs attribute never exceeds a page.
 const ATTRIBUTE_BYTES_MAX: usize = 4096;
-/// More entries than any directory of `/sys/class` or `/proc` that we list has.
-const ENTRIES_MAX: usize = 200_000;
 
 /// Where the machine is found. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -37,6 +37,15 @@ pub(crate) struct Roots {
 }
 
 impl Host {
+    pub(crate) fn at(paths: &Paths) -> Self {
+        Self::new(Roots {
+            procfs: paths.procfs.clone(),
+            sysfs: paths.sysfs.clone(),
+            rootfs: paths.rootfs.clone(),
+            udev_data: paths.udev_data.clone(),
+        })
+    }
+
     pub(crate) fn new(roots: Roots) -> Self {
         Self(Arc::new(roots))
     }
@@ -92,7 +101,7 @@ fn read_inner(path: &Path, buf: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// Reads what is left of an open file, appending to `buf`.
-pub(crate) fn read_open(file: &OwnedFd, buf: &mut Vec<u8>) -> io::Result<()> {
+fn read_open(file: &OwnedFd, buf: &mut Vec<u8>) -> io::Result<()> {
     loop {
         if buf.len() >= FILE_BYTES_MAX {
             return Err(io::Error::new(
@@ -156,19 +165,6 @@ pub(crate) fn number(path: &Path) -> Option<f64> {
     let mut bytes = [0; 128];
     let n_bytes = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut bytes)).ok()?;
     scan::f64(bytes[..n_bytes].trim_ascii())
-}
-
-/// The names in a directory, sorted; bytes that are not UTF-8 make a name invisible.
-pub(crate) fn names(path: &Path) -> Result<Vec<String>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(failed)?.take(ENTRIES_MAX) {
-        if let Ok(name) = entry.map_err(failed)?.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    names.sort_unstable();
-    Ok(names)
 }
 
 #[cfg(test)]

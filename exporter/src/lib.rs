@@ -18,8 +18,8 @@
 //! # }
 //! ```
 //!
-//! Inside: [`collector`] has one file a collector, [`runner`] runs them so that a stuck one harms only itself, [`host`]
-//! and [`scan`] read and take apart what the kernel says.
+//! Inside: [`collector`] has one file a collector, [`runner`] runs them so that a stuck one harms only itself. On Linux
+//! `host` reads what the kernel says; [`scan`] takes it apart.
 
 mod agent;
 mod args;
@@ -36,10 +36,19 @@ mod options;
 mod selection;
 mod self_metrics;
 
-mod host;
-mod netlink;
-mod procs;
+mod files;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "most of what is parsed is Linux's")
+)]
 mod scan;
+
+#[cfg(target_os = "linux")]
+mod host;
+#[cfg(target_os = "linux")]
+mod netlink;
+#[cfg(target_os = "linux")]
+mod procs;
 
 pub use args::{Args, Config, run};
 pub use collector::OptionError;

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use service::units::Span;
 
+use crate::selection::hide_foreign;
+
 /// What collectors show. The defaults are node_exporter's.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "What collectors show")]
+#[command(next_help_heading = "What collectors show", mut_args(hide_foreign))]
 #[group(skip)]
 pub struct Options {
     /// Network devices to show in arp, and no others
@@ -92,6 +94,20 @@ pub struct Options {
     #[arg(long = "collector.ipvs.backend-labels", value_name = "LABELS")]
     pub ipvs_backend_labels: Option<String>,
 
+    /// Windows: volumes to show, and no others; the whole name has to match
+    #[arg(long = "collector.logical_disk.volume-include", value_name = "REGEXP")]
+    pub volume_include: Option<String>,
+    /// Windows: volumes to hide; the whole name has to match
+    #[arg(long = "collector.logical_disk.volume-exclude", value_name = "REGEXP")]
+    pub volume_exclude: Option<String>,
+
+    /// Windows: network interfaces to show, and no others; the whole name has to match
+    #[arg(long = "collector.net.nic-include", value_name = "REGEXP")]
+    pub nic_include: Option<String>,
+    /// Windows: network interfaces to hide; the whole name has to match
+    #[arg(long = "collector.net.nic-exclude", value_name = "REGEXP")]
+    pub nic_exclude: Option<String>,
+
     /// Network devices to hide in netclass
     #[arg(long = "collector.netclass.ignored-devices", value_name = "REGEXP")]
     pub netclass_ignored: Option<String>,
@@ -129,6 +145,13 @@ pub struct Options {
     /// Show all RAPL zones in one family, with the zone as a label
     #[arg(long = "collector.rapl.enable-zone-label")]
     pub rapl_zone_label: bool,
+
+    /// Windows: services to show, and no others; the whole name has to match
+    #[arg(long = "collector.service.include", value_name = "REGEXP")]
+    pub service_include: Option<String>,
+    /// Windows: services to hide; the whole name has to match
+    #[arg(long = "collector.service.exclude", value_name = "REGEXP")]
+    pub service_exclude: Option<String>,
 
     /// Show softirq calls by vector
     #[arg(long = "collector.stat.softirq")]
@@ -178,7 +201,7 @@ pub struct Options {
 
 /// Where the machine's filesystems are mounted.
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Paths")]
+#[command(next_help_heading = "Paths", mut_args(hide_foreign))]
 #[group(skip)]
 pub struct Paths {
     /// The procfs mount point

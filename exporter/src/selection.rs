@@ -5,9 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, parser::ValueSource};
+use clap::{Arg, ArgAction, ArgMatches, Args as _, Command, parser::ValueSource};
 
-use crate::collector::table::{ENTRIES, Entry};
+use crate::{
+    Options, Paths,
+    collector::{entry::Entry, names, table::ENTRIES},
+};
 
 /// Switches that are on by default and belong to a single collector.
 const SWITCHES: &[(&str, &str)] = &[
@@ -68,7 +71,7 @@ const IGNORED: &[(&str, bool)] = &[
 pub struct Selection {
     only_asked: bool,
     asked: BTreeMap<&'static str, bool>,
-    ignored: Vec<&'static str>,
+    ignored: Vec<String>,
 }
 
 impl Selection {
@@ -92,12 +95,13 @@ impl Selection {
     }
 
     /// A switch of a single collector; on unless switched off.
+    #[cfg(any(target_os = "linux", test))]
     pub(crate) fn switch(&self, name: &str) -> bool {
         self.asked.get(name).copied().unwrap_or(true)
     }
 
     /// Flags given that change nothing.
-    pub(crate) fn ignored(&self) -> &[&'static str] {
+    pub(crate) fn ignored(&self) -> &[String] {
         &self.ignored
     }
 }
@@ -125,7 +129,9 @@ impl clap::Args for Selection {
         });
         let disable = switch("collector.disable-defaults".to_owned())
             .help("Run only the collectors that are asked for");
-        command.arg(disable).args(collectors).args(switches).args(ignored)
+        let foreign =
+            foreign_collectors().map(|name| switch(format!("collector.{name}")).hide(true));
+        command.arg(disable).args(collectors).args(switches).args(ignored).args(foreign)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -149,8 +155,10 @@ impl clap::FromArgMatches for Selection {
                 selection.asked.insert(name, on);
             }
         }
-        let given = IGNORED.iter().map(|(name, _)| *name);
-        selection.ignored = given.filter(|name| source_is_user(matches, name)).collect();
+        let ignored = IGNORED.iter().map(|(name, _)| (*name).to_owned());
+        let foreign = foreign_collectors().map(|name| format!("collector.{name}"));
+        let given = ignored.chain(foreign).filter(|name| source_is_user(matches, name));
+        selection.ignored = given.chain(foreign_options(matches)).collect();
         Ok(selection)
     }
 
@@ -158,6 +166,29 @@ impl clap::FromArgMatches for Selection {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// Collectors that only other systems have.
+fn foreign_collectors() -> impl Iterator<Item = &'static str> {
+    let is_ours = |name: &str| ENTRIES.iter().any(|entry| entry.name == name);
+    names::COLLECTORS.iter().copied().filter(move |name| !is_ours(name))
+}
+
+fn is_foreign(arg: &Arg) -> bool {
+    arg.get_long().is_some_and(names::is_elsewhere)
+}
+
+/// Keeps what only other systems have out of the help.
+pub(crate) fn hide_foreign(arg: Arg) -> Arg {
+    if is_foreign(&arg) { arg.hide(true) } else { arg }
+}
+
+/// Options given that change nothing on this system.
+fn foreign_options(matches: &ArgMatches) -> Vec<String> {
+    let all = Options::augment_args(Paths::augment_args(Command::new("options")));
+    let foreign = all.get_arguments().filter(|arg| is_foreign(arg));
+    let given = foreign.filter(|arg| source_is_user(matches, arg.get_id().as_str()));
+    given.filter_map(Arg::get_long).map(str::to_owned).collect()
 }
 
 /// What the user said about a boolean flag, if anything.
@@ -205,8 +236,8 @@ mod tests {
         assert!(!running(&["--collector.cpu", "--no-collector.cpu"]).contains(&"cpu"));
         assert_eq!(running(&["--collector.disable-defaults"]), Vec::<&str>::new());
         assert_eq!(
-            running(&["--collector.uname", "--collector.disable-defaults", "--collector.cpu"]),
-            ["cpu", "uname"]
+            running(&["--collector.textfile", "--collector.disable-defaults", "--collector.cpu"]),
+            ["cpu", "textfile"]
         );
     }
 
@@ -239,5 +270,24 @@ mod tests {
     fn flags_without_effect_are_told() {
         let args: Args = service::flags::parse_from(&["x", "--runtime.gomaxprocs=4"]).unwrap();
         assert_eq!(args.selection.ignored(), ["runtime.gomaxprocs"]);
+    }
+
+    /// Flags of other systems change nothing, are told, and are not in the help.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn flags_of_other_systems_are_told() {
+        #[derive(Parser)]
+        struct All {
+            #[command(flatten)]
+            config: crate::Config,
+        }
+        let words = ["x", "--collector.logical_disk", "--collector.service.include=x"];
+        let all: All = service::flags::parse_from(&words).unwrap();
+        let ignored = all.config.selection.ignored();
+        assert_eq!(ignored, ["collector.logical_disk", "collector.service.include"]);
+        let help = <All as clap::CommandFactory>::command().render_long_help().to_string();
+        assert!(help.contains("--collector.systemd.unit-include"), "{help}");
+        assert!(help.contains("--collector.netdev\n"), "{help}");
+        assert!(!help.contains("logical_disk") && !help.contains("collector.service."), "{help}");
     }
 }

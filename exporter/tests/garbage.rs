@@ -3,6 +3,8 @@
 //! The fixtures are copied with every file cut, flipped, filled with the largest numbers or emptied, in a different way
 //! for each seed, and the whole exporter runs over each copy. Arithmetic that overflows panics in these builds.
 
+#![cfg(target_os = "linux")]
+
 #[path = "support/machine.rs"]
 mod machine;
 

@@ -4,6 +4,8 @@
 //! it, since names, labels and values are a contract. What depends on the machine that runs the test (the clock, uname,
 //! sizes of filesystems) is left out here and looked at by itself below.
 
+#![cfg(target_os = "linux")]
+
 #[path = "support/machine.rs"]
 mod machine;
 

@@ -1,5 +1,7 @@
 //! The pages as clients see them: formats, filters, limits, compression.
 
+#![cfg(unix)]
+
 use std::io::Read;
 
 use axum::{

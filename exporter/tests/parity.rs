@@ -4,6 +4,7 @@
 //! its two. Skipped, loudly, where `prometheus-node-exporter` is not installed. The table is also a page for users,
 //! `exporter/DIFFERENCES.md`, which `UPDATE_DIFFERENCES=1 cargo test -p exporter --test parity` writes anew.
 
+#![cfg(target_os = "linux")]
 #![expect(clippy::print_stdout, reason = "says why the test is skipped")]
 
 use std::{

@@ -3,6 +3,8 @@
 //! `WATCHPOST_PUSH_AWAY_SECONDS=600 cargo test -p exporter --test push -- --nocapture` keeps the receiver away for ten
 //! minutes instead of some seconds.
 
+#![cfg(unix)]
+
 use std::{
     collections::BTreeMap,
     env,

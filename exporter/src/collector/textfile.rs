@@ -1,6 +1,7 @@
 //! Metrics that other programs write to files: `*.prom` in the folders of `--collector.textfile.directory`.
 //!
-//! A file that cannot be read or breaks the format is left out whole and `node_textfile_scrape_error` becomes 1; the
+//! A file that cannot be read or breaks the format is left out whole and `node_textfile_scrape_error` (on Windows
+//! `windows_textfile_scrape_error`) becomes 1; the
 //! others are shown. Nothing here trusts the files: not their size, not their kind (a FIFO would block), not that they
 //! stay where they are.
 
@@ -8,14 +9,15 @@ use std::{
     collections::HashMap,
     io,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use proto::exposition::{Exposition, Kind};
 use tracing::warn;
 
 use self::parse::Parser;
-use super::{Collector, Error, OptionError, Setup};
-use crate::host;
+use super::{Collector, Error, OptionError, Setup, names::OWN};
+use crate::files;
 
 mod parse;
 
@@ -116,7 +118,7 @@ impl TextFile {
         let mut files = Vec::new();
         for directory in &self.directories {
             for folder in folders(directory) {
-                match host::names(&folder) {
+                match files::names(&folder) {
                     Ok(names) => files.extend(
                         names
                             .iter()
@@ -150,25 +152,25 @@ fn folders(pattern: &str) -> Vec<PathBuf> {
 
 /// Reads a file into `buf`; returns when it was modified, in seconds since the Unix epoch.
 fn read(path: &Path, buf: &mut Vec<u8>, bytes_left: &mut u64) -> Result<f64, FileError> {
-    // Opening does not wait for a FIFO's writer.
-    let file = host::open(path)?;
-    let stat = rustix::fs::fstat(&file).map_err(io::Error::from)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+    let (file, metadata) = files::open(path)?;
+    if !metadata.is_file() {
         return Err(FileError::Kind);
     }
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    let size = metadata.len();
     if size > FILE_BYTES_MAX {
         return Err(FileError::TooLarge(size));
     }
     *bytes_left = bytes_left.checked_sub(size).ok_or(FileError::AllTooLarge)?;
-    buf.clear();
-    host::read_open(&file, buf)?;
-    Ok(stat.st_mtime as f64 + stat.st_mtime_nsec as f64 / 1e9)
+    files::read(file, FILE_BYTES_MAX, buf)?;
+    Ok(match metadata.modified()?.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
+    })
 }
 
 fn write(shown: &[Shown], has_error: bool, out: &mut Exposition) {
     let mut family = out.family(
-        "node_textfile_mtime_seconds",
+        OWN.textfile_modified,
         "Unixtime mtime of textfiles successfully read.",
         Kind::Gauge,
     );
@@ -176,7 +178,7 @@ fn write(shown: &[Shown], has_error: bool, out: &mut Exposition) {
         family.sample(&[("file", &file.path.to_string_lossy())], file.modified);
     }
     out.gauge(
-        "node_textfile_scrape_error",
+        OWN.textfile_error,
         "1 if there was an error opening or reading a file, 0 otherwise",
         f64::from(u8::from(has_error)),
     );

@@ -7,10 +7,8 @@ use std::{
 
 use proto::exposition::{Exposition, Kind};
 
-use super::{Collector, Error, OptionError, Setup};
+use super::{Collector, Error, OptionError, Setup, zone};
 use crate::{host, scan};
-
-mod zone;
 
 struct Time {
     clocksources: PathBuf,

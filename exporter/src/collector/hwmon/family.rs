@@ -2,7 +2,7 @@
 
 use proto::exposition::Kind;
 
-use crate::collector::attributes::Scale;
+use super::super::attributes::Scale;
 
 /// A family and what its numbers are multiplied with.
 #[derive(Debug)]

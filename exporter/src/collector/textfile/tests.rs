@@ -29,8 +29,8 @@ impl Folder {
         let mut out = Exposition::new();
         self.collector.collect(&mut out).unwrap();
         let text = out.to_text();
-        let has_error = text.contains("node_textfile_scrape_error 1\n");
-        let lines = text.lines().filter(|line| !line.contains("node_textfile_"));
+        let has_error = text.contains(&format!("{} 1\n", OWN.textfile_error));
+        let lines = text.lines().filter(|line| !line.contains("_textfile_"));
         (lines.flat_map(|line| [line, "\n"]).collect(), has_error)
     }
 }
@@ -100,6 +100,7 @@ fn help_of_the_first_file_wins() {
     assert_eq!(text, "# HELP x One.\n# TYPE x untyped\nx{f=\"a\"} 1\nx{f=\"b\"} 2\n");
 }
 
+#[cfg(unix)]
 #[test]
 fn files_that_are_no_files() {
     let mut folder = Folder::new();
@@ -151,5 +152,5 @@ fn folders_are_found_by_pattern() {
     by_pattern.directories = vec![missing];
     let mut out = Exposition::new();
     by_pattern.collect(&mut out).unwrap();
-    assert!(out.to_text().contains("node_textfile_scrape_error 1\n"));
+    assert!(out.to_text().contains(&format!("{} 1\n", OWN.textfile_error)));
 }
