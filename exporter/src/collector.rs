@@ -14,14 +14,26 @@ use crate::{Selection, host::Host, netlink::SharedLinks};
 pub(crate) mod entry;
 pub(crate) mod names;
 
+#[cfg(any(target_os = "macos", test))]
+mod darwin;
+#[cfg(test)]
+mod golden;
+#[cfg(not(target_os = "linux"))]
+mod halves;
 mod textfile;
+#[cfg(any(windows, test))]
+mod windows;
 #[cfg(unix)]
 mod zone;
 
+#[cfg(target_os = "macos")]
+pub(crate) use self::darwin::table;
 #[cfg(target_os = "linux")]
 pub(crate) use self::linux::table;
 #[cfg(feature = "testing")]
 pub use self::textfile::parse_textfile;
+#[cfg(windows)]
+pub(crate) use self::windows::table;
 
 /// One corner of the machine.
 pub(crate) trait Collector: Send {

@@ -22,6 +22,7 @@ pub(super) const fn on(name: &'static str, open: Open) -> Entry {
     Entry { name, default_on: true, open: Some(open) }
 }
 
+#[cfg(not(target_os = "macos"))]
 pub(super) const fn off(name: &'static str, open: Open) -> Entry {
     Entry { name, default_on: false, open: Some(open) }
 }
