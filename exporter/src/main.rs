@@ -3,6 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use service::Shutdown;
+
+#[cfg(windows)]
+mod scm;
 
 /// Metrics of this machine for Prometheus: a drop-in for node_exporter
 #[derive(Parser)]
@@ -15,8 +19,19 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    // Bad usage ends here, before anybody is told that a service starts.
     let args: Args = service::flags::parse();
+    #[cfg(windows)]
+    if let Some(code) = scm::run() {
+        return code;
+    }
+    serve(args, |_| ())
+}
+
+/// Serves until it is stopped; `started` gets what stops it.
+fn serve(args: Args, started: impl FnOnce(Shutdown)) -> ExitCode {
     service::run(&args.log, service::Threads::Two, |shutdown| {
+        started(shutdown.clone());
         exporter::run(args.exporter, shutdown)
     })
 }
