@@ -24,13 +24,7 @@ fn cpu_facts() -> cpu::Facts {
         ..cpu::Processor::default()
     };
     // A kernel that tells less than it idled: nonsense, and no negative number.
-    let odd = cpu::Processor {
-        group: 1,
-        number: 3,
-        idle: 5 * SECOND,
-        kernel: 4 * SECOND,
-        ..first
-    };
+    let odd = cpu::Processor { group: 1, number: 3, idle: 5 * SECOND, kernel: 4 * SECOND, ..first };
     cpu::Facts { processors: vec![first, odd], frequencies: vec![2400, 0] }
 }
 
