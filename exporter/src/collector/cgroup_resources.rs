@@ -1,4 +1,4 @@
-//! What services, containers and slices use, from the control groups below `/sys/fs/cgroup` (version 2). Off by default.
+//! What services, containers and slices use, from the control groups below `/sys/fs/cgroup`. Off by default.
 //!
 //! This needs neither D-Bus nor a container engine's socket: systemd and the engines put each unit and each container
 //! into a group of its own, and the kernel counts.
@@ -9,6 +9,8 @@ use proto::exposition::{Exposition, Kind};
 
 use super::{Collector, Error, OptionError, Setup};
 use crate::{host, scan};
+
+mod v1;
 
 /// Groups that are shown; a machine with more has a test running that makes them.
 const GROUPS_MAX: usize = 1000;
@@ -75,30 +77,44 @@ const SINGLE: [Row; 5] = [
 
 impl Collector for CgroupResources {
     fn collect(&mut self, out: &mut Exposition) -> Result<(), Error> {
-        if !self.root.join("cgroup.controllers").exists() {
-            return Err(Error::NoData { what: "control groups of version 2 in /sys/fs/cgroup" });
+        let is_v2 = self.root.join("cgroup.controllers").exists();
+        let tree = match v1::tree(&self.root) {
+            _ if is_v2 => self.root.clone(),
+            Some(tree) => self.root.join(tree),
+            None => return Err(Error::NoData { what: "control groups in /sys/fs/cgroup" }),
+        };
+        let mut names = Vec::new();
+        walk(&tree, "", 0, &mut names);
+        let mut groups = Vec::with_capacity(names.len());
+        for name in names {
+            groups.push(match is_v2 {
+                true => Usage::read(&self.root.join(&name), &name, &mut self.buf),
+                false => v1::read(&self.root, &name, &mut self.buf),
+            });
         }
-        let mut groups = Vec::new();
-        walk(&self.root, "", 0, &mut self.buf, &mut groups);
         write(&groups, out);
         Ok(())
     }
 }
 
-fn walk(folder: &Path, name: &str, depth: usize, buf: &mut Vec<u8>, groups: &mut Vec<Usage>) {
+/// The names of the groups below `folder`, each before those in it.
+fn walk(folder: &Path, name: &str, depth: usize, names: &mut Vec<String>) {
+    let is_engine = |group: &str| group.starts_with("docker") || group.starts_with("kubepods");
+    // A container's own name says nothing where the engine does not use systemd.
+    let is_container = name.split('/').any(is_engine);
     // A group may go at any time.
     for entry in host::names(folder).unwrap_or_default() {
         let is_group = [".service", ".scope", ".slice"].iter().any(|kind| entry.ends_with(kind))
-            || entry.starts_with("docker")
-            || entry.starts_with("kubepods");
+            || is_engine(&entry)
+            || is_container;
         let path = folder.join(&entry);
-        if groups.len() >= GROUPS_MAX || !is_group || !path.is_dir() {
+        if names.len() >= GROUPS_MAX || !is_group || !path.is_dir() {
             continue;
         }
         let name = if name.is_empty() { entry } else { [name, "/", &entry].concat() };
-        groups.push(Usage::read(&path, &name, buf));
+        names.push(name.clone());
         if depth + 1 < DEPTH_MAX {
-            walk(&path, &name, depth + 1, buf, groups);
+            walk(&path, &name, depth + 1, names);
         }
     }
 }
