@@ -154,6 +154,7 @@ mod linux {
     mod numbers;
     mod nvme;
     mod os;
+    mod own_runtime;
     mod powersupplyclass;
     mod pressure;
     mod process_groups;
@@ -162,6 +163,7 @@ mod linux {
     mod rpc;
     mod schedstat;
     mod selinux;
+    mod services;
     mod sockstat;
     mod softnet;
     mod stat;

@@ -10,7 +10,12 @@ use tracing::{debug, info, warn};
 
 use crate::{
     Config, Filter, FilterError,
-    collector::{Collector, OptionError, Setup, entry::NotBuilt, names::OWN, table},
+    collector::{
+        Collector, OptionError, Setup,
+        entry::{Entry, NotBuilt},
+        names::OWN,
+        table,
+    },
     gzip::Gzip,
     runner::{Failure, Report, Runner},
     self_metrics::SelfMetrics,
@@ -53,7 +58,12 @@ impl Exporter {
             links: &crate::netlink::SharedLinks::default(),
         };
         let mut collectors: Vec<(&'static str, Box<dyn Collector>)> = Vec::new();
-        for entry in table::ENTRIES.iter().filter(|entry| config.selection.is_on(entry)) {
+        let implied =
+            |entry: &Entry| entry.name == "services" && !config.options.services.is_empty();
+        for entry in table::ENTRIES {
+            if !config.selection.is_on(entry, implied(entry)) {
+                continue;
+            }
             let collector = match entry.open {
                 Some(open) => open(&setup)?,
                 None => {

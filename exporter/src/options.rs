@@ -153,6 +153,16 @@ pub struct Options {
     #[arg(long = "collector.service.exclude", value_name = "REGEXP")]
     pub service_exclude: Option<String>,
 
+    /// Services whose state to show, separated by commas, such as ssh,nginx; implies --collector.services
+    #[arg(long = "collector.services.list", value_name = "NAMES", value_delimiter = ',')]
+    pub services: Vec<String>,
+    /// How long to wait for the states of all services: once for systemd and, where there is none, for the service command
+    #[arg(long = "collector.services.timeout", value_name = "DURATION", default_value = "3s")]
+    pub services_timeout: Span,
+    /// The `service` command [default: the system's]
+    #[arg(long = "collector.services.command", value_name = "FILE", hide = true)]
+    pub services_command: Option<PathBuf>,
+
     /// Show softirq calls by vector
     #[arg(long = "collector.stat.softirq")]
     pub stat_softirq: bool,

@@ -10,6 +10,9 @@ use crate::{collector::Error, host, scan};
 /// More processes than Linux allows (`PID_MAX_LIMIT`).
 const PROCESSES_MAX: usize = 1 << 22;
 
+/// What the kernel keeps of a command's name (`TASK_COMM_LEN`, less the byte that ends it).
+pub(crate) const COMMAND_BYTES_MAX: usize = 15;
+
 /// Reads processes. Keeps its buffers.
 #[derive(Debug)]
 pub(crate) struct Processes {
@@ -21,7 +24,7 @@ pub(crate) struct Processes {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat<'a> {
     pub(crate) pid: u32,
-    /// At most 15 bytes.
+    /// The first [`COMMAND_BYTES_MAX`] bytes; of kernel threads more.
     pub(crate) command: &'a [u8],
     /// `R`, `S`, `D`, `Z`, …
     pub(crate) state: u8,
@@ -39,6 +42,11 @@ pub(crate) struct Stat<'a> {
 impl Processes {
     pub(crate) fn new(procfs: PathBuf) -> Self {
         Self { procfs, path: String::new() }
+    }
+
+    /// Where they are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.procfs
     }
 
     /// Calls `visit` for each process. One that ends meanwhile is left out.

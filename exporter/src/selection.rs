@@ -89,8 +89,9 @@ impl Selection {
         self.only_asked = true;
     }
 
-    pub(crate) fn is_on(&self, entry: &Entry) -> bool {
-        let default = entry.default_on && !self.only_asked;
+    /// Whether `entry` runs; `is_implied` when another flag than its own asks for it.
+    pub(crate) fn is_on(&self, entry: &Entry, is_implied: bool) -> bool {
+        let default = is_implied || (entry.default_on && !self.only_asked);
         self.asked.get(entry.name).copied().unwrap_or(default)
     }
 
@@ -225,7 +226,11 @@ mod tests {
         let mut all = vec!["x"];
         all.extend(words);
         let selection = service::flags::parse_from::<Args>(&all).unwrap().selection;
-        ENTRIES.iter().filter(|entry| selection.is_on(entry)).map(|entry| entry.name).collect()
+        ENTRIES
+            .iter()
+            .filter(|entry| selection.is_on(entry, false))
+            .map(|entry| entry.name)
+            .collect()
     }
 
     #[test]

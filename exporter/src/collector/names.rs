@@ -71,6 +71,7 @@ pub(crate) const COLLECTORS: &[&str] = &[
     "schedstat",
     "selinux",
     "service",
+    "services",
     "slabinfo",
     "sockstat",
     "softirqs",

@@ -12,17 +12,19 @@ use std::{
 
 use proto::exposition::{Exposition, Kind};
 use regexp::Regexp;
-use tokio::runtime::Runtime;
 
 use self::bus::{Bus, Unit};
-use super::{Collector, Error, OptionError, Setup};
+use super::{Collector, Error, OptionError, Setup, own_runtime::OwnRuntime};
 
-mod bus;
+pub(super) mod bus;
 
 /// A service's type changes with its file only; this bounds how long we do not notice.
 const TYPES_AGE_MAX: Duration = Duration::from_secs(600);
 /// More units than any machine has; bounds the series that a flood of transient units can make.
 const UNITS_MAX: usize = 10_000;
+
+/// One call; systemd that does not answer for so long is stuck.
+const CALL_MAX: Duration = Duration::from_secs(5);
 
 const ACTIVE_STATES: [&str; 5] = ["active", "activating", "deactivating", "inactive", "failed"];
 
@@ -35,9 +37,9 @@ struct Systemd {
     tasks: bool,
     restarts: bool,
     start_time: bool,
-    /// `None` only while being dropped.
-    runtime: Option<Runtime>,
     bus: Option<Bus>,
+    /// Dropped after the connection that lives in it.
+    runtime: OwnRuntime,
     types: HashMap<String, String>,
     types_since: Instant,
 }
@@ -55,8 +57,8 @@ pub(crate) fn open(setup: &Setup<'_>) -> Result<Box<dyn Collector>, OptionError>
         tasks: options.systemd_tasks,
         restarts: options.systemd_restarts,
         start_time: options.systemd_start_time,
-        runtime: None,
         bus: None,
+        runtime: OwnRuntime::default(),
         types: HashMap::new(),
         types_since: Instant::now(),
     }))
@@ -67,17 +69,10 @@ impl Collector for Systemd {
         if self.address.is_none() && !self.marker.is_dir() {
             return Err(Error::NoData { what: "systemd" });
         }
-        let runtime = match self.runtime.take() {
-            Some(runtime) => runtime,
-            // Of our own: collectors run outside of the program's.
-            None => tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|source| Error::System { call: "start a runtime for D-Bus", source })?,
-        };
+        let mut runtime = std::mem::take(&mut self.runtime);
         let outcome = runtime.block_on(self.ask(out));
-        self.runtime = Some(runtime);
-        outcome.map_err(|err| {
+        self.runtime = runtime;
+        outcome?.map_err(|err| {
             // A connection that failed once is made anew.
             self.bus = None;
             Error::System { call: "ask systemd over D-Bus", source: io::Error::other(err) }
@@ -85,21 +80,11 @@ impl Collector for Systemd {
     }
 }
 
-impl Drop for Systemd {
-    fn drop(&mut self) {
-        self.bus = None;
-        // Dropping a runtime waits, which another runtime's thread must not.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 impl Systemd {
     async fn ask(&mut self, out: &mut Exposition) -> zbus::Result<()> {
         let bus = match self.bus.take() {
             Some(bus) => bus,
-            None => Bus::connect(self.address.as_deref()).await?,
+            None => Bus::connect(self.address.as_deref(), CALL_MAX).await?,
         };
         let mut units = bus.units().await?;
         write_summary(&units, out);
@@ -268,5 +253,7 @@ fn write_summary(units: &[Unit], out: &mut Exposition) {
     }
 }
 
+#[cfg(test)]
+pub(super) mod daemon;
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     known("runit"),
     on("schedstat", super::schedstat::open),
     on("selinux", super::selinux::open),
+    off("services", super::services::open),
     known("slabinfo"),
     on("sockstat", super::sockstat::open),
     off("softirqs", super::interrupts::open_softirqs),

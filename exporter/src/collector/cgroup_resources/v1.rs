@@ -69,7 +69,8 @@ mod tests {
 
     use proto::exposition::Exposition;
 
-    use crate::collector::{Collector, cgroup_resources::CgroupResources};
+    use super::super::CgroupResources;
+    use crate::collector::Collector;
 
     #[test]
     fn groups_of_all_trees() {

@@ -8,18 +8,18 @@ const NAME: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-/// One call; systemd that does not answer for so long is stuck.
-const CALL_MAX: Duration = Duration::from_secs(5);
 
 /// A connection to systemd.
-pub(super) struct Bus(Connection);
+pub(in crate::collector) struct Bus(Connection);
 
 /// A unit as systemd lists it.
 #[derive(Clone, Debug)]
-pub(super) struct Unit {
-    pub(super) name: String,
-    pub(super) load_state: String,
-    pub(super) active_state: String,
+pub(in crate::collector) struct Unit {
+    pub(in crate::collector) name: String,
+    pub(in crate::collector) load_state: String,
+    pub(in crate::collector) active_state: String,
+    /// Finer, and different for each kind of unit.
+    pub(in crate::collector) sub_state: String,
     path: OwnedObjectPath,
 }
 
@@ -27,42 +27,59 @@ pub(super) struct Unit {
 type Listed =
     (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
+impl From<Listed> for Unit {
+    fn from((name, _, load_state, active_state, sub_state, _, path, ..): Listed) -> Self {
+        Self { name, load_state, active_state, sub_state, path }
+    }
+}
+
 impl Unit {
-    pub(super) fn is_a(&self, kind: &str) -> bool {
+    pub(in crate::collector) fn is_a(&self, kind: &str) -> bool {
         self.name.rsplit_once('.').is_some_and(|(_, suffix)| suffix == kind)
     }
 }
 
 impl Bus {
-    /// Connects to the system's bus, or to another.
-    pub(super) async fn connect(address: Option<&str>) -> zbus::Result<Self> {
+    /// Connects to the system's bus, or to another; `patience` is for that and for each call.
+    pub(in crate::collector) async fn connect(
+        address: Option<&str>,
+        patience: Duration,
+    ) -> zbus::Result<Self> {
         let builder = match address {
             Some(address) => connection::Builder::address(address),
             None => connection::Builder::system(),
         };
-        let connecting = builder.method_timeout(CALL_MAX).build();
-        match tokio::time::timeout(CALL_MAX, connecting).await {
+        let connecting = builder.method_timeout(patience).build();
+        match tokio::time::timeout(patience, connecting).await {
             Ok(connected) => Ok(Self(connected?)),
             Err(_) => Err(Error::Failure("the bus does not answer".to_owned())),
         }
     }
 
     /// All units that systemd has loaded.
-    pub(super) async fn units(&self) -> zbus::Result<Vec<Unit>> {
+    pub(in crate::collector) async fn units(&self) -> zbus::Result<Vec<Unit>> {
         let answer =
             self.0.call_method(Some(NAME), MANAGER_PATH, Some(MANAGER), "ListUnits", &()).await?;
         let listed: Vec<Listed> = answer.body().deserialize()?;
-        let unit = |(name, _, load_state, active_state, _, _, path, ..): Listed| Unit {
-            name,
-            load_state,
-            active_state,
-            path,
-        };
-        Ok(listed.into_iter().map(unit).collect())
+        Ok(listed.into_iter().map(Unit::from).collect())
+    }
+
+    /// The units of these names, in their order; the primary name stands for an alias, and one that nobody wrote is
+    /// `not-found`. Since systemd 230.
+    pub(in crate::collector) async fn units_by_names(
+        &self,
+        names: &[String],
+    ) -> zbus::Result<Vec<Unit>> {
+        let answer = self
+            .0
+            .call_method(Some(NAME), MANAGER_PATH, Some(MANAGER), "ListUnitsByNames", &(names,))
+            .await?;
+        let listed: Vec<Listed> = answer.body().deserialize()?;
+        Ok(listed.into_iter().map(Unit::from).collect())
     }
 
     /// A property of systemd itself.
-    pub(super) async fn manager<T>(&self, property: &str) -> zbus::Result<T>
+    pub(in crate::collector) async fn manager<T>(&self, property: &str) -> zbus::Result<T>
     where
         T: TryFrom<OwnedVariant>,
         Error: From<T::Error>,
@@ -76,7 +93,7 @@ impl Bus {
     }
 
     /// A property of a unit; `None` when the unit is gone or this systemd does not know the property.
-    pub(super) async fn property<T>(
+    pub(in crate::collector) async fn property<T>(
         &self,
         unit: &Unit,
         interface: &str,
