@@ -5,6 +5,7 @@
 //! The specifications are <https://prometheus.io/docs/specs/prw/remote_write_spec/> for [`v1`] and
 //! <https://prometheus.io/docs/specs/prw/remote_write_spec_2_0/> for [`v2`].
 
+mod sample;
 pub mod walk;
 mod wire;
 
@@ -31,13 +32,21 @@ pub fn is_stale(value: f64) -> bool {
 }
 
 /// Remote write 1.0, package `prometheus`.
+pub mod v1 {
+    pub use super::{sample::One as Sample, v1_generated::*};
+}
+
 #[allow(clippy::all, clippy::doc_markdown, reason = "generated code")]
 #[rustfmt::skip]
 #[path = "generated/remote_write_v1.rs"]
-pub mod v1;
+mod v1_generated;
 
 /// Remote write 2.0 (rc.4), package `io.prometheus.write.v2`.
+pub mod v2 {
+    pub use super::{sample::Two as Sample, v2_generated::*};
+}
+
 #[allow(clippy::all, clippy::doc_markdown, reason = "generated code")]
 #[rustfmt::skip]
 #[path = "generated/remote_write_v2.rs"]
-pub mod v2;
+mod v2_generated;

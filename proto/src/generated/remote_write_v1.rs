@@ -70,7 +70,7 @@ pub struct TimeSeries {
     #[prost(message, repeated, tag = "1")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
     #[prost(message, repeated, tag = "2")]
-    pub samples: ::prost::alloc::vec::Vec<Sample>,
+    pub samples: ::prost::alloc::vec::Vec<super::sample::One>,
     #[prost(message, repeated, tag = "3")]
     pub exemplars: ::prost::alloc::vec::Vec<Exemplar>,
     #[prost(message, repeated, tag = "4")]
@@ -82,14 +82,6 @@ pub struct Label {
     pub name: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub value: ::prost::alloc::string::String,
-}
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
-pub struct Sample {
-    #[prost(double, tag = "1")]
-    pub value: f64,
-    /// Milliseconds since the Unix epoch.
-    #[prost(int64, tag = "2")]
-    pub timestamp: i64,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Exemplar {

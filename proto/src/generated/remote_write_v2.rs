@@ -14,7 +14,7 @@ pub struct TimeSeries {
     pub labels_refs: ::prost::alloc::vec::Vec<u32>,
     /// Either samples or histograms, not both.
     #[prost(message, repeated, tag = "2")]
-    pub samples: ::prost::alloc::vec::Vec<Sample>,
+    pub samples: ::prost::alloc::vec::Vec<super::sample::Two>,
     #[prost(message, repeated, tag = "3")]
     pub histograms: ::prost::alloc::vec::Vec<Histogram>,
     #[prost(message, repeated, tag = "4")]
@@ -30,17 +30,6 @@ pub struct Exemplar {
     pub value: f64,
     #[prost(int64, tag = "3")]
     pub timestamp: i64,
-}
-#[derive(Clone, Copy, PartialEq, ::prost::Message)]
-pub struct Sample {
-    #[prost(double, tag = "1")]
-    pub value: f64,
-    /// Milliseconds since the Unix epoch.
-    #[prost(int64, tag = "2")]
-    pub timestamp: i64,
-    /// When the counter started, in milliseconds since the Unix epoch; 0 where unknown.
-    #[prost(int64, tag = "3")]
-    pub start_timestamp: i64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Metadata {
