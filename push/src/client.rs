@@ -1,6 +1,8 @@
 //! One HTTP client with the credentials of the flags. Files are read when they are used, so that what is renewed counts.
 
 use std::{
+    error::Error,
+    io,
     path::{Path, PathBuf},
     sync::Mutex,
     time::{Duration, SystemTime},
@@ -40,7 +42,7 @@ pub enum ClientError {
     Read {
         path: PathBuf,
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     #[error("{} is larger than {PEM_BYTES_MAX} bytes", path.display())]
     TooLong { path: PathBuf },
@@ -76,6 +78,62 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    #[error(
+        "nobody that we trust signed the receiver's certificate: give the authority's with --remote-write.tls.ca-file"
+    )]
+    UnknownAuthority {
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error(
+        "the receiver does not take our certificate: give one that it trusts with --remote-write.tls.cert-file and \
+         --remote-write.tls.key-file"
+    )]
+    CertificateRefused {
+        #[source]
+        source: reqwest::Error,
+    },
+}
+
+impl ClientError {
+    /// Says what to do about it, where we know.
+    fn lost(source: reqwest::Error) -> Self {
+        use rustls::{AlertDescription as Alert, CertificateError, Error as Tls};
+        match tls_error(&source) {
+            Some(Tls::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                Self::UnknownAuthority { source }
+            }
+            Some(Tls::AlertReceived(
+                Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+                | Alert::DecryptError,
+            )) => Self::CertificateRefused { source },
+            _ => Self::Unreachable { source },
+        }
+    }
+}
+
+/// What TLS said, which lies deep inside.
+fn tls_error(err: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(err);
+    while let Some(err) = next {
+        if let Some(tls) = err.downcast_ref() {
+            return Some(tls);
+        }
+        // An error of I/O passes over what it wraps when it is asked for its source.
+        let wrapped = err.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match wrapped {
+            Some(inner) => Some(inner),
+            None => err.source(),
+        };
+    }
+    None
 }
 
 /// What came back.
@@ -142,8 +200,7 @@ impl Client {
         if let Some(authorization) = self.authorization()? {
             request = request.header(AUTHORIZATION, authorization);
         }
-        let lost =
-            |source: reqwest::Error| ClientError::Unreachable { source: source.without_url() };
+        let lost = |source: reqwest::Error| ClientError::lost(source.without_url());
         let mut response = request.send().await.map_err(lost)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();

@@ -244,7 +244,9 @@ impl Sender {
             Ok(answer) => judge(version, self.fixed.is_some(), &answer),
             Err(err) => {
                 let ended = match err {
-                    ClientError::Unreachable { .. } => Ended::Unreachable,
+                    ClientError::Unreachable { .. }
+                    | ClientError::UnknownAuthority { .. }
+                    | ClientError::CertificateRefused { .. } => Ended::Unreachable,
                     _ => Ended::Later,
                 };
                 self.shared.stats.requested(ended, 0);
