@@ -131,10 +131,12 @@ mod linux {
     mod attributes;
     mod bonding;
     mod btrfs;
+    mod buddyinfo;
     mod cgroup_resources;
     mod cgroups;
     mod conntrack;
     mod cpu;
+    mod cpu_vulnerabilities;
     mod cpufreq;
     mod diskstats;
     mod dmi;
@@ -145,6 +147,7 @@ mod linux {
     mod infiniband;
     mod interrupts;
     mod ipvs;
+    mod ksmd;
     mod loadavg;
     mod mdadm;
     mod meminfo;
@@ -164,9 +167,11 @@ mod linux {
     mod schedstat;
     mod selinux;
     mod services;
+    mod slabinfo;
     mod sockstat;
     mod softnet;
     mod stat;
+    mod swap;
     mod systemd;
     mod tapestats;
     mod tcpstat;

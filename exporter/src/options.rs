@@ -163,6 +163,13 @@ pub struct Options {
     #[arg(long = "collector.services.command", value_name = "FILE", hide = true)]
     pub services_command: Option<PathBuf>,
 
+    /// Slabs to show in slabinfo, and no others
+    #[arg(long = "collector.slabinfo.slabs-include", value_name = "REGEXP")]
+    pub slabs_include: Option<String>,
+    /// Slabs to hide in slabinfo
+    #[arg(long = "collector.slabinfo.slabs-exclude", value_name = "REGEXP")]
+    pub slabs_exclude: Option<String>,
+
     /// Show softirq calls by vector
     #[arg(long = "collector.stat.softirq")]
     pub stat_softirq: bool,

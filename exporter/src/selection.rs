@@ -56,8 +56,6 @@ const IGNORED: &[(&str, bool)] = &[
     ("collector.qdisc.device-include", true),
     ("collector.qdisc.fixtures", true),
     ("collector.runit.servicedir", true),
-    ("collector.slabinfo.slabs-exclude", true),
-    ("collector.slabinfo.slabs-include", true),
     ("collector.supervisord.url", true),
     ("collector.sysctl.include", true),
     ("collector.sysctl.include-info", true),

@@ -86,6 +86,11 @@ async fn no_collector_panics() {
         let mut words = vec![
             "test",
             "--no-collector.netdev.netlink",
+            "--collector.buddyinfo",
+            "--collector.cpu_vulnerabilities",
+            "--collector.ksmd",
+            "--collector.slabinfo",
+            "--collector.swap",
             "--collector.cgroup_resources",
             "--collector.cgroups",
             "--collector.cpu.info",

@@ -22,10 +22,13 @@ use exporter::{Config, Exporter, Filter};
 const REAL: &str = "prometheus-node-exporter";
 
 /// Both get these, so that differences of defaults between versions do not matter.
-const FLAGS: [&str; 7] = [
+const FLAGS: [&str; 10] = [
+    "--collector.buddyinfo",
     "--collector.cgroups",
     "--collector.interrupts",
+    "--collector.ksmd",
     "--collector.processes",
+    "--collector.slabinfo",
     "--collector.tcpstat",
     // Debian's hides the loopback.
     "--collector.netdev.device-exclude=^$",
@@ -116,6 +119,10 @@ const DIFFERENCES: &[(&str, Difference, &str)] = {
         ("node_processes_state", Series, "changes between two scrapes"),
         ("node_tcp_connection_states", Series, "states that no connection is in are shown as 0"),
         ("node_tcp_connection_states", Value, "changes between two scrapes"),
+        ("node_buddyinfo_blocks", Value, "changes between two scrapes"),
+        ("node_slabinfo_*", Value, "changes between two scrapes"),
+        ("node_ksmd_*", Help, "reworded since"),
+        ("node_ksmd_general_profit_bytes", Added, "since node_exporter 1.9"),
         ("node_time_seconds", Value, "the clock"),
         ("node_load*", Value, "changes between two scrapes"),
         ("node_memory_*", Value, "changes between two scrapes"),
