@@ -75,6 +75,8 @@ const COLLECTORS: [&str; 44] = [
 
 struct Program {
     process: Child,
+    /// Of the program itself, which may be a child of what was started.
+    pid: u32,
     address: SocketAddr,
 }
 
@@ -102,16 +104,18 @@ impl Program {
         Self::run(Command::new(binary), binary, flags)
     }
 
-    /// In a mount namespace of its own, with many mounts more.
+    /// In namespaces of its own, with many mounts more, not below `/run`, which Debian's hides. It is process 1 there,
+    /// whose mounts are what both look at.
     fn start_with_mounts(binary: &str, flags: &[&str]) -> Option<Self> {
         let script = format!(
-            "for n in $(seq {MOUNTS}); do mkdir -p /run/bench/$n && mount -t tmpfs -o size=64k bench$n /run/bench/$n \
+            "for n in $(seq {MOUNTS}); do mkdir -p /srv/bench/$n && mount -t tmpfs -o size=64k bench$n /srv/bench/$n \
              || exit 1; done; exec \"$0\" \"$@\""
         );
         let mut command = Command::new("unshare");
         // Not seen outside of it, the folders included.
-        command.args(["--mount", "--propagation", "private", "sh", "-c"]);
-        command.arg(format!("mount -t tmpfs run /run && {script}")).arg(binary);
+        command.args(["--mount", "--propagation", "private", "--pid", "--fork", "--mount-proc"]);
+        command.args(["--kill-child", "sh", "-c"]);
+        command.arg(format!("mount -t tmpfs srv /srv && {script}")).arg(binary);
         Self::run(command, binary, flags)
     }
 
@@ -130,7 +134,8 @@ impl Program {
             println!("SKIPPED: {binary} cannot be started");
             return None;
         };
-        let mut program = Self { process, address };
+        let pid = process.id();
+        let mut program = Self { process, pid, address };
         let give_up = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(address).is_err() {
             if let Some(status) = program.process.try_wait().unwrap() {
@@ -140,6 +145,9 @@ impl Program {
             assert!(Instant::now() < give_up, "{binary} does not listen");
             std::thread::yield_now();
         }
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let child = children.ok().and_then(|text| text.split_whitespace().next()?.parse().ok());
+        program.pid = child.unwrap_or(pid);
         Some(program)
     }
 
@@ -156,7 +164,7 @@ impl Program {
 
     /// User and system time so far.
     fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap();
         let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
@@ -167,7 +175,7 @@ impl Program {
     }
 
     fn status(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
         let line = status.lines().find(|line| line.starts_with(field)).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
