@@ -5,6 +5,8 @@
 //! and tested with the collector; and without two that no node_exporter shows, `node_kernel_hung_tasks` and
 //! `node_netstat_Tcp_MaxConn`. The made-up machine of the fixtures has all the hardware that they are about.
 
+#![cfg(target_os = "linux")]
+
 #[path = "support/machine.rs"]
 mod machine;
 

@@ -4,6 +4,8 @@
 //! root can read. No collector may panic or be late, and only those that need the file may fail. What the program
 //! itself says about it, in its log and in its metrics, is looked at beside that.
 
+#![cfg(target_os = "linux")]
+
 #[path = "support/machine.rs"]
 mod machine;
 

@@ -22,7 +22,7 @@ const KNOWN_COMPLAINTS: [&str; 5] = [
     "use base unit",
 ];
 /// The only families of our own that it may dislike; their names are those of others.
-const FOLLOWING_OTHERS: [&str; 2] = ["node_", "namedprocess_"];
+const FOLLOWING_OTHERS: [&str; 3] = ["node_", "namedprocess_", "windows_"];
 
 /// promtool's lines about `text`, each `name complaint`; `None`, and a line that says so, where it is not installed.
 fn complaints(text: &str) -> Option<BTreeSet<String>> {
