@@ -2,6 +2,7 @@
 
 use std::{io::Write, process::ExitCode, time::Duration};
 
+const PATH: &str = "/-/healthy";
 /// A process that needs longer to say that it lives is not healthy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,8 +42,10 @@ pub fn run(args: &Args) -> ExitCode {
 async fn ask(url: &str) -> anyhow::Result<()> {
     // The health check of a container must not leave it through a proxy.
     let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
-    let answer = client.get(format!("{}/-/healthy", url.trim_end_matches('/'))).send().await?;
-    anyhow::ensure!(answer.status().is_success(), "it answers {}", answer.status());
+    // Whether it is given as the server's address or with the path.
+    let server = url.trim_end_matches('/').trim_end_matches(PATH);
+    let answer = client.get(format!("{server}{PATH}")).send().await?;
+    anyhow::ensure!(answer.status().is_success(), "{PATH} answers {}", answer.status());
     Ok(())
 }
 
@@ -59,6 +62,9 @@ mod tests {
         let router = service::admin::health_router(health);
         let serving = tokio::spawn(async move { axum::serve(listener, router).await });
         ask(&url).await.unwrap();
+        ask(&format!("{url}-/healthy")).await.unwrap();
+        let elsewhere = ask(&format!("{url}nowhere")).await.unwrap_err().to_string();
+        assert_eq!(elsewhere, "/-/healthy answers 404 Not Found");
         serving.abort();
         let _ = serving.await;
         assert!(ask(&url).await.is_err());
