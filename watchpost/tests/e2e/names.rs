@@ -208,17 +208,18 @@ async fn rules_and_dashboards_name_what_is_there() {
     })
     .await;
     known.add(&own);
-    // What only a program that pushes has.
+    // What only a program has that pushes, or was told which services to look at.
     let queue = format!("--remote-write.queue-dir={}", folder.path().join("queue").display());
     let push = format!("--remote-write.url={}api/v1/write", running.console);
     let targets = folder.path().join("targets.yaml");
     fs::write(&targets, "targets:\n  - targets: ['http://127.0.0.1:1']\n").unwrap();
     let targets = format!("--probe.targets-file={}", targets.display());
-    for (name, more) in [("exporter", None), ("blackbox", Some(targets))] {
+    let services = "--collector.services.list=cron".to_owned();
+    for (name, more) in [("exporter", services), ("blackbox", targets)] {
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = watchpost();
         command.arg(name).arg(format!("--web.listen-address={address}"));
-        command.args([&*push, &*format!("{queue}-{name}")]).args(more);
+        command.args([&*push, &*format!("{queue}-{name}"), &*more]);
         let pushing = Process::start(name, folder.path(), command);
         let page = until("a page of a program that pushes", async || {
             let answer = client.get(format!("http://{address}/metrics")).send().await.ok()?;
