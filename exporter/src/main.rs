@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use service::Shutdown;
 
+#[cfg(target_os = "linux")]
+mod code;
 #[cfg(windows)]
 mod scm;
 
@@ -32,6 +34,10 @@ fn main() -> ExitCode {
 fn serve(args: Args, started: impl FnOnce(Shutdown)) -> ExitCode {
     service::run(&args.log, service::Threads::Two, |shutdown| {
         started(shutdown.clone());
-        exporter::run(args.exporter, shutdown)
+        async {
+            #[cfg(target_os = "linux")]
+            tokio::spawn(code::give_back());
+            exporter::run(args.exporter, shutdown).await
+        }
     })
 }
