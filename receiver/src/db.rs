@@ -9,10 +9,11 @@ pub mod testing;
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, PgPool,
     migrate::MigrateError,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tracing::debug;
 
 pub use self::args::{Args, ArgsError};
 
@@ -20,6 +21,8 @@ pub use self::args::{Args, ArgsError};
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 /// Of a statement that reads samples: those of a query have its deadline besides.
 const READING_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often a server looks whether somebody still waits for a statement that reads; some systems cannot.
+const WATCHED_EVERY: Duration = Duration::from_secs(1);
 /// Reading, creating series and housekeeping share these; the committer has a connection of its own.
 const POOL_SIZE: u32 = 8;
 /// Reading samples: more at once would not be faster, and a database has other users.
@@ -97,6 +100,16 @@ pub fn reading(db: &PgPool) -> PgPool {
     PgPoolOptions::new()
         .max_connections(READING_POOL_SIZE)
         .acquire_timeout(READING_ACQUIRE_TIMEOUT)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                let interval = WATCHED_EVERY.as_millis();
+                let watched = format!("SET client_connection_check_interval = {interval}");
+                if let Err(err) = connection.execute(AssertSqlSafe(watched)).await {
+                    debug!("abandoned statements run until their time is over: {err}");
+                }
+                Ok(())
+            })
+        })
         .connect_lazy_with(options)
 }
 
@@ -165,7 +178,7 @@ async fn migrate(db: &PgPool) -> Result<(), OpenError> {
     migrator.dangerous_set_table_name("watchpost.migration");
     // Other receivers may be writing: a migration that has to wait for a reader would make them wait behind it.
     let mut connection = work(db).await.map_err(schema)?;
-    connection.execute(sqlx::AssertSqlSafe(set_lock_timeout())).await.map_err(schema)?;
+    connection.execute(AssertSqlSafe(set_lock_timeout())).await.map_err(schema)?;
     let started = std::time::Instant::now();
     loop {
         match migrator.run(&mut connection).await {
@@ -186,4 +199,41 @@ fn lock_is_taken(err: &MigrateError) -> bool {
         _ => return false,
     };
     sqlstate::is(source, sqlstate::LOCK_NOT_AVAILABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_abandoned_statement_for_long() {
+        let database = testing::database().await;
+        let db = open(database.url()).await.unwrap();
+        let reading = reading(&db);
+        let sleeping = async {
+            let mut connection = reading.acquire().await.unwrap();
+            connection.close_on_drop();
+            sqlx::query("SELECT pg_sleep(60)").execute(&mut *connection).await.unwrap();
+        };
+        assert!(tokio::time::timeout(Duration::from_millis(300), sleeping).await.is_err());
+        let begun = Instant::now();
+        loop {
+            let running: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                  WHERE datname = current_database() AND query = 'SELECT pg_sleep(60)' AND state = 'active'",
+            )
+            .fetch_one(&db)
+            .await
+            .unwrap();
+            if running == 0 {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "still running");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        reading.close().await;
+        db.close().await;
+    }
 }
