@@ -3,7 +3,9 @@
 use std::{ops::RangeInclusive, pin::pin};
 
 use futures_util::TryStreamExt;
-use sqlx::{PgPool, Postgres, Row, pool::PoolConnection, postgres::PgRow};
+use sqlx::{
+    AssertSqlSafe, Connection, PgPool, Postgres, Row, pool::PoolConnection, postgres::PgRow,
+};
 
 use super::{Bounds, Range};
 use crate::{
@@ -79,8 +81,14 @@ impl Fetch {
         let packs: Vec<i32> = packs.iter().map(|pack| pack.0).collect();
         let mut lent = Lent(Some(self.db.acquire().await?));
         let connection = lent.0.as_mut().expect("lent above");
-        // One snapshot from planning to the end, as all connections for reading have: a statement that is planned before its
-        // snapshot is taken would miss what a merge moved in between to a partition that the plan does not have.
+        // A statement alone is planned before its snapshot is taken: a merge that is committed in between attaches a
+        // partition that the plan does not have, and marks as superseded what it has.
+        let mut snapshot = connection
+            .begin_with(AssertSqlSafe(format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
+                self.bounds.statement_timeout().as_millis()
+            )))
+            .await?;
         let query = sqlx::query(
             "SELECT pack, age, ord, ord2, writer, t_min, t_max, body FROM watchpost.live_block
               WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
@@ -100,12 +108,13 @@ impl Fetch {
         .bind(Table::Block.bucket_of(self.range.from))
         .bind(with_batches);
         {
-            let mut rows = pin!(query.fetch(&mut **connection));
+            let mut rows = pin!(query.fetch(&mut *snapshot));
             while let Some(row) = rows.try_next().await? {
                 fetched.n_bytes += row.try_get::<&[u8], _>("body")?.len();
                 fetched.rows.push(row);
             }
         }
+        snapshot.commit().await?;
         drop(lent.0.take());
         Ok(fetched)
     }
