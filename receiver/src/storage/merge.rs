@@ -5,7 +5,9 @@
 //! - A *day* merge takes what `block_window` has of a day that has passed and loads it, frozen, as one new partition of
 //!   `block`. Samples that come even later stay in `block_window`, overlapping.
 //!
-//! Each writes its rows and marks its source as superseded in one transaction. Only one receiver merges at a time.
+//! A window merge writes its rows and marks its source as superseded in one transaction, a day merge in two: a mark must not
+//! be seen by anybody whose plan lacks the partition (see [`partition::settle`]). In between samples are there twice, which
+//! readers tell apart. Only one receiver merges at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -44,6 +46,9 @@ const DAY_GRACE_SECONDS: i64 = 6 * 3600;
 /// Samples older than this many days share the partition of the oldest such day, so that stray timestamps cannot make
 /// partitions without end.
 const LATE_DAYS_MAX: i32 = 30;
+
+/// The source under which `watchpost.merged` has days that are loaded, while their windows count as well.
+const LOADED: &str = "block";
 
 #[derive(Debug, thiserror::Error)]
 pub enum MergeError {
@@ -98,6 +103,7 @@ pub(super) async fn days(
     deletions: &delete::Known,
     now: i64,
 ) -> Result<Vec<MergeError>, MergeError> {
+    in_force(db, lease).await?;
     let merged = marks(db, "block_recent").await?;
     // Everything flushed before this bucket is in windows.
     let oldest_unmerged = partition::list(db, Table::BlockRecent)
@@ -243,7 +249,8 @@ async fn day(
     };
     copy.finish().await?;
     partition::attach_loaded(&mut transaction, Table::Block, day).await?;
-    commit(transaction, lease, deletions, "block_window", day, upto).await?;
+    commit(transaction, lease, deletions, LOADED, day, upto).await?;
+    in_force(db, lease).await?;
     info!(
         day,
         blocks = written.blocks,
@@ -254,7 +261,30 @@ async fn day(
     Ok(())
 }
 
-/// Marks the source as superseded and commits, if the lease is still ours.
+/// Marks as superseded what days were made of that are loaded, when everybody knows of their partitions.
+async fn in_force(db: &PgPool, lease: Lease) -> Result<(), MergeError> {
+    if marks(db, LOADED).await?.is_empty() {
+        return Ok(());
+    }
+    let mut connection = db::work(db).await?;
+    partition::settle(&mut connection, Table::Block).await?;
+    let mut transaction = connection.begin().await?;
+    sqlx::query(
+        "WITH loaded AS (DELETE FROM watchpost.merged WHERE source = $1 RETURNING bucket, upto)
+         INSERT INTO watchpost.merged (source, bucket, upto) SELECT 'block_window', bucket, upto FROM loaded
+         ON CONFLICT ON CONSTRAINT merged_pkey DO UPDATE SET upto = greatest(merged.upto, excluded.upto)",
+    )
+    .bind(LOADED)
+    .execute(&mut *transaction)
+    .await?;
+    if !lease.hold(&mut *transaction).await? {
+        return Err(MergeError::LeaseLost);
+    }
+    transaction.commit().await?;
+    Ok(connection.close().await?)
+}
+
+/// Writes a mark and commits, if the lease is still ours.
 async fn commit(
     mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
     lease: Lease,

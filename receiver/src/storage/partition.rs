@@ -4,10 +4,14 @@
 //! keeps other attachments away. [`drop`] is how they go. There is no DEFAULT partition: it would forbid that.
 
 mod drop;
+mod settle;
 
 use sqlx::{Connection, Executor, PgConnection, PgPool};
 
-pub use self::drop::{Dropped, drop, drop_leftovers, sealed};
+pub use self::{
+    drop::{Dropped, drop, drop_leftovers, sealed},
+    settle::settle,
+};
 use crate::db::{self, sqlstate};
 
 /// A partitioned table of ours.
@@ -45,6 +49,14 @@ impl Table {
             Self::Block => "block",
             Self::Rollup => "rollup",
             Self::Exemplar => "exemplar",
+        }
+    }
+
+    /// Whether marks elsewhere say that its rows stand for others.
+    fn supersedes(self) -> bool {
+        match self {
+            Self::BlockRecent | Self::BlockWindow | Self::Block | Self::Rollup => true,
+            Self::Batch | Self::Exemplar => false,
         }
     }
 
@@ -197,6 +209,9 @@ async fn attach(db: &PgPool, table: Table, bucket: i32) -> Result<(), sqlx::Erro
             Err(err) => break Err(err),
         }
     };
+    if outcome.is_ok() && table.supersedes() {
+        settle(&mut connection, table).await?;
+    }
     // The server notices by itself if this fails.
     let _ = connection.close().await;
     outcome

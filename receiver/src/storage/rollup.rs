@@ -144,8 +144,42 @@ async fn build(shared: &Arc<Shared>, lease: Lease, day: i32) -> Result<(), Rollu
     let series = shared.catalogue.select(&[], usize::MAX - 1);
     let n_rows = copy(&mut transaction, &statement, shared, day, &series).await?;
     partition::attach_loaded(&mut transaction, Table::Rollup, day).await?;
+    let unsettled = mark_all(&mut transaction, shared, day, &series).await?;
     commit(transaction, lease, newest).await?;
+    partition::settle(&mut connection, Table::Rollup).await?;
+    let mut transaction = connection.begin().await?;
+    unmark(&mut transaction, &unsettled).await?;
+    if !lease.hold(&mut *transaction).await? {
+        return Err(RollupError::LeaseLost);
+    }
+    transaction.commit().await?;
     info!(day, rows = n_rows, "rolled up day {day}");
+    Ok(())
+}
+
+/// Marks a day that is attached only now: until everybody knows of its partition, it is computed from samples. Gives the
+/// rows that say so, which are repaired like others if nobody comes to take them away.
+async fn mark_all(
+    transaction: &mut PgConnection,
+    shared: &Shared,
+    day: i32,
+    series: &[SeriesId],
+) -> Result<Vec<i64>, sqlx::Error> {
+    let packs: Vec<i32> = by_pack(shared, series).into_keys().map(|pack| pack.0).collect();
+    sqlx::query_scalar(
+        "INSERT INTO watchpost.rollup_stale (bucket, pack) SELECT $1, unnest($2::int[]) RETURNING id",
+    )
+    .bind(day)
+    .bind(&packs)
+    .fetch_all(transaction)
+    .await
+}
+
+async fn unmark(transaction: &mut PgConnection, ids: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM watchpost.rollup_stale WHERE id = ANY($1)")
+        .bind(ids)
+        .execute(transaction)
+        .await?;
     Ok(())
 }
 
@@ -171,10 +205,7 @@ async fn repair(
     } else if let Some(deletion) = stale.deletion {
         blank(&mut transaction, stale.day, deletion).await?;
     }
-    sqlx::query("DELETE FROM watchpost.rollup_stale WHERE id = ANY($1)")
-        .bind(&stale.ids)
-        .execute(&mut *transaction)
-        .await?;
+    unmark(&mut transaction, &stale.ids).await?;
     commit(transaction, lease, newest).await?;
     debug!(
         day = stale.day,

@@ -278,3 +278,96 @@ async fn reads_beside_merges_have_no_holes() {
     eprintln!("{reads} reads beside 12 passes of housekeeping");
     receiver.close().await;
 }
+
+/// What merges have marked: source and bucket.
+async fn merged(db: &PgPool) -> Vec<(String, i32)> {
+    sqlx::query_as(
+        "SELECT source, bucket FROM watchpost.merged WHERE source LIKE 'block%' ORDER BY 1, 2",
+    )
+    .fetch_all(db)
+    .await
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mark_waits_for_those_who_may_not_know_of_the_partition() {
+    let database = testing::database().await;
+    let db = PgPool::connect(database.url()).await.unwrap();
+    let clock = Arc::new(AtomicI64::new(START_MS));
+    let mut expected = Samples::new();
+    let receiver = Simulated::open(database.url(), &clock, None).await;
+    append(&receiver, 1, &mut expected).await;
+    receiver.housekeep().await;
+    advance(&clock, 6 * HOUR_MS);
+    receiver.housekeep().await;
+    let day = Table::Block.bucket_of(START_MS);
+    // Its next statement takes a new snapshot, and may still use what it planned before.
+    let mut older = PgConnection::connect(database.url()).await.unwrap();
+    older.execute("BEGIN; SELECT count(*) FROM watchpost.block").await.unwrap();
+    advance(&clock, 2 * DAY_MS);
+    let loaded = async {
+        let loaded = ("block".to_owned(), day);
+        while !merged(&db).await.contains(&loaded) {
+            tokio::task::yield_now().await;
+        }
+        // Attached and not marked: everything is there twice and shown once.
+        assert_same("by SQL", &expected, &by_sql(&db).await);
+        assert_same("by its own reader", &expected, &receiver.read(&[1]).await);
+        assert!(merged(&db).await.contains(&loaded), "the mark has waited");
+        older.execute("COMMIT").await.unwrap();
+    };
+    tokio::join!(receiver.housekeep(), loaded);
+    let marked = merged(&db).await;
+    assert!(marked.contains(&("block_window".to_owned(), day)), "{marked:?}");
+    assert!(!marked.contains(&("block".to_owned(), day)), "{marked:?}");
+    assert_same("in the end", &expected, &by_sql(&db).await);
+    receiver.close().await;
+}
+
+#[tokio::test]
+async fn a_day_that_was_loaded_before_a_crash_comes_into_force() {
+    let database = testing::database().await;
+    let db = PgPool::connect(database.url()).await.unwrap();
+    let clock = Arc::new(AtomicI64::new(START_MS));
+    let mut expected = Samples::new();
+    let receiver = Simulated::open(database.url(), &clock, Some(30)).await;
+    for n in 1..4 {
+        append(&receiver, n, &mut expected).await;
+    }
+    receiver.housekeep().await;
+    advance(&clock, 2 * DAY_MS);
+    receiver.housekeep().await;
+    let day = Table::Block.bucket_of(START_MS);
+    assert!(merged(&db).await.contains(&("block_window".to_owned(), day)));
+    // As it is between the two commits of a day's merge, and of a day's rolling up.
+    for statement in [
+        "UPDATE watchpost.merged SET source = 'block' WHERE source = 'block_window'",
+        "INSERT INTO watchpost.rollup_stale (bucket, pack)
+         SELECT DISTINCT d.bucket, s.pack FROM watchpost.rollup_day d, watchpost.series s",
+    ] {
+        assert!(db.execute(statement).await.unwrap().rows_affected() > 0, "{statement}");
+    }
+    assert_same("before", &expected, &by_sql(&db).await);
+    assert_same("before, by its own reader", &expected, &receiver.read(&[1, 2, 3]).await);
+    receiver.crash();
+    let receiver = Simulated::open(database.url(), &clock, Some(30)).await;
+    // Comes late, and must not be taken for a part of what was loaded.
+    let known = receiver.series(&[1]).await[0];
+    receiver.append(&[(known, START_MS + 1, 7)]).await.unwrap();
+    expected.insert((1, START_MS + 1), 7);
+    expire_leases(&db).await;
+    receiver.housekeep().await;
+    advance(&clock, 6 * HOUR_MS);
+    receiver.housekeep().await;
+    let marked = merged(&db).await;
+    assert!(marked.contains(&("block_window".to_owned(), day)), "{marked:?}");
+    assert!(!marked.contains(&("block".to_owned(), day)), "{marked:?}");
+    let stale: i64 = sqlx::query_scalar("SELECT count(*) FROM watchpost.rollup_stale")
+        .fetch_one(&db)
+        .await
+        .unwrap();
+    assert_eq!(stale, 0);
+    assert_same("in the end", &expected, &by_sql(&db).await);
+    assert_same("in the end, by its own reader", &expected, &receiver.read(&[1, 2, 3]).await);
+    receiver.close().await;
+}
