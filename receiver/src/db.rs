@@ -19,6 +19,8 @@ pub use self::args::{Args, ArgsError};
 
 /// Below the 30 s after which a sender gives up and sends again.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Of a statement that reads samples: those of a query have its deadline besides.
+const READING_TIMEOUT: Duration = Duration::from_secs(120);
 /// How often a server looks whether somebody still waits for a statement that reads; some systems cannot.
 const WATCHED_EVERY: Duration = Duration::from_secs(1);
 /// Reading, creating series and housekeeping share these; the committer has a connection of its own.
@@ -82,8 +84,19 @@ pub async fn open(url: &str) -> Result<PgPool, OpenError> {
 }
 
 /// Connections to the same server for reading samples, opened when they are needed.
+///
+/// Each statement is a transaction of its own that has one snapshot from its planning to its end, so it takes one round
+/// trip. Its plan is made once for a connection: with hundreds of partitions, planning takes longer than most reading.
 pub fn reading(db: &PgPool) -> PgPool {
-    let options = db.connect_options().as_ref().clone().application_name("watchpost-query");
+    let timeout = format!("{}ms", READING_TIMEOUT.as_millis());
+    let options =
+        db.connect_options().as_ref().clone().application_name("watchpost-query").options([
+            // Of two settings of one name the later counts.
+            ("statement_timeout", timeout.as_str()),
+            ("default_transaction_isolation", "repeatable read"),
+            ("default_transaction_read_only", "on"),
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
     PgPoolOptions::new()
         .max_connections(READING_POOL_SIZE)
         .acquire_timeout(READING_ACQUIRE_TIMEOUT)

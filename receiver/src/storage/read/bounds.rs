@@ -1,10 +1,8 @@
 //! How much and how long somebody may read.
 
-use std::time::Duration;
-
 use tokio::{sync::watch, time::Instant};
 
-use crate::{db, storage::ReadError};
+use crate::storage::ReadError;
 
 /// How much and how long somebody may read.
 #[derive(Clone, Debug)]
@@ -67,12 +65,5 @@ impl Bounds {
             Some(deadline) if Instant::now() >= deadline => Err(ReadError::TimedOut),
             _ => Ok(()),
         }
-    }
-
-    /// What is left of the time for a statement.
-    pub(super) fn statement_timeout(&self) -> Duration {
-        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // Zero would mean no bound at all.
-        left.unwrap_or(db::STATEMENT_TIMEOUT).max(Duration::from_millis(1))
     }
 }

@@ -3,9 +3,7 @@
 use std::{ops::RangeInclusive, pin::pin};
 
 use futures_util::TryStreamExt;
-use sqlx::{
-    AssertSqlSafe, Connection, PgPool, Postgres, Row, pool::PoolConnection, postgres::PgRow,
-};
+use sqlx::{PgPool, Postgres, Row, pool::PoolConnection, postgres::PgRow};
 
 use super::{Bounds, Range};
 use crate::{
@@ -81,14 +79,7 @@ impl Fetch {
         let packs: Vec<i32> = packs.iter().map(|pack| pack.0).collect();
         let mut lent = Lent(Some(self.db.acquire().await?));
         let connection = lent.0.as_mut().expect("lent above");
-        // A statement alone is planned before its snapshot is taken: a merge that is committed in between attaches a
-        // partition that the plan does not have, and marks as superseded what it has.
-        let mut snapshot = connection
-            .begin_with(AssertSqlSafe(format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
-                self.bounds.statement_timeout().as_millis()
-            )))
-            .await?;
+        // A transaction of its own, whose snapshot is taken before its plan is made or looked up: see `partition::settle`.
         let query = sqlx::query(
             "SELECT pack, age, ord, ord2, writer, t_min, t_max, body FROM watchpost.live_block
               WHERE pack = ANY($1) AND t_min <= $3 AND t_max >= $2
@@ -108,13 +99,12 @@ impl Fetch {
         .bind(Table::Block.bucket_of(self.range.from))
         .bind(with_batches);
         {
-            let mut rows = pin!(query.fetch(&mut *snapshot));
+            let mut rows = pin!(query.fetch(&mut **connection));
             while let Some(row) = rows.try_next().await? {
                 fetched.n_bytes += row.try_get::<&[u8], _>("body")?.len();
                 fetched.rows.push(row);
             }
         }
-        snapshot.commit().await?;
         drop(lent.0.take());
         Ok(fetched)
     }
