@@ -18,6 +18,12 @@ pub trait SeriesSet {
     /// The label sets, in their order, each once.
     fn labels(&self) -> &[Labels];
 
+    /// Leaves only the series at these places, which ascend, as if the others had not been found. To be called before
+    /// anything is read. `false`: that cannot be done, and nothing has changed.
+    fn keep_only(&mut self, _places: &[usize]) -> bool {
+        false
+    }
+
     /// Replaces `samples` with those of the series at a place in [`Self::labels`]: in order of time, each time once,
     /// at least all within the selected range (more do no harm), stale markers by their bits.
     ///

@@ -13,6 +13,12 @@ pub(crate) trait Operator {
     /// What the columns belong to; known before any sample is read.
     fn series(&self) -> &[Series];
 
+    /// Leaves only the series at these places, which ascend, if not computing the others changes nothing else: they cannot
+    /// fail, and nothing is to be said of them. To be called before any column. `false`: nothing has changed.
+    fn keep_only(&mut self, _places: &[usize]) -> bool {
+        false
+    }
+
     /// Replaces `column` with that of the next series. Called as often as there are series.
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError>;
 }
@@ -153,6 +159,10 @@ pub(crate) struct Broadcast<'a> {
 impl Operator for Broadcast<'_> {
     fn series(&self) -> &[Series] {
         self.input.series()
+    }
+
+    fn keep_only(&mut self, places: &[usize]) -> bool {
+        self.input.keep_only(places)
     }
 
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {

@@ -145,6 +145,14 @@ impl Operator for InstantSelect<'_> {
         &self.series
     }
 
+    fn keep_only(&mut self, places: &[usize]) -> bool {
+        let kept = self.set.keep_only(places);
+        if kept {
+            self.series = places.iter().map(|place| self.series[*place].clone()).collect();
+        }
+        kept
+    }
+
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
         ctx.check_interrupt()?;
         self.set.read(self.next, &mut self.samples)?;

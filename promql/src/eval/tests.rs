@@ -215,6 +215,79 @@ fn sources_are_asked_for_exactly_what_is_needed() {
     }
 }
 
+/// Notes whose samples are read.
+#[derive(Default)]
+struct Watched {
+    series: MemorySource,
+    read: RefCell<Vec<String>>,
+}
+
+struct WatchedSet<'s> {
+    set: Box<dyn SeriesSet + 's>,
+    read: &'s RefCell<Vec<String>>,
+}
+
+impl Source for Watched {
+    fn select<'s>(&'s self, request: &Select<'_>) -> Result<Box<dyn SeriesSet + 's>, SourceError> {
+        Ok(Box::new(WatchedSet { set: self.series.select(request)?, read: &self.read }))
+    }
+}
+
+impl SeriesSet for WatchedSet<'_> {
+    fn labels(&self) -> &[Labels] {
+        self.set.labels()
+    }
+
+    fn keep_only(&mut self, places: &[usize]) -> bool {
+        self.set.keep_only(places)
+    }
+
+    fn read(&mut self, place: usize, samples: &mut Samples) -> Result<(), SourceError> {
+        let labels = &self.set.labels()[place];
+        self.read.borrow_mut().push(format!("{}{}", labels.metric_name(), labels.get("host")));
+        self.set.read(place, samples)
+    }
+}
+
+#[test]
+fn what_nobody_matches_is_not_read() {
+    let mut watched = Watched::default();
+    for (name, hosts) in [("a", &["1", "2", "3"][..]), ("b", &["2", "3", "4"]), ("c", &["3"])] {
+        for host in hosts {
+            let labels = Labels::from_pairs([("__name__", name), ("host", host)]).unwrap();
+            watched.series.series(labels).push(0, 1.0);
+        }
+    }
+    for (query, found, read) in [
+        ("a + b", 2, "a2 a3 b2 b3"),
+        ("a{host=\"2\"} / b", 1, "a2 b2"),
+        ("b > bool on (host) group_left () a{host=\"3\"}", 1, "a3 b3"),
+        ("a @ 0 * on (host) group_right () c", 1, "a3 c3"),
+        ("a and b", 2, "a2 a3 b2 b3"),
+        ("c unless a", 0, "a3 c3"),
+        ("a unless c", 2, "a1 a2 a3 c3"),
+        ("a or c", 3, "a1 a2 a3 c3"),
+        ("a * on () group_left () c", 3, "a1 a2 a3 c3"),
+        ("a + d", 0, ""),
+        // These may have something to say of what they read.
+        ("rate(a[5m]) / c", 0, "a1 a2 a3 c3"),
+    ] {
+        let query = Query::new(query, Features::default()).unwrap();
+        for times in [Times::Instant(0), Times::Range { start: 0, end: 60_000, step: 30_000 }] {
+            let answer = evaluate(&query, times, &watched, &Options::default(), &()).unwrap();
+            let mut names = watched.read.take();
+            names.sort();
+            assert_eq!(names.join(" "), read, "{}", query.text);
+            let n = match answer.outcome {
+                Outcome::Vector(vector) => vector.len(),
+                Outcome::Matrix(matrix) => matrix.len(),
+                outcome => panic!("{}: {outcome:?}", query.text),
+            };
+            assert_eq!(n, found, "{}", query.text);
+        }
+    }
+}
+
 /// Fails when samples are read.
 struct Broken(Vec<Labels>);
 

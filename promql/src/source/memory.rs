@@ -51,6 +51,12 @@ impl SeriesSet for Found<'_> {
         &self.labels
     }
 
+    fn keep_only(&mut self, places: &[usize]) -> bool {
+        self.labels = places.iter().map(|place| self.labels[*place].clone()).collect();
+        self.samples = places.iter().map(|place| self.samples[*place]).collect();
+        true
+    }
+
     fn read(&mut self, place: usize, samples: &mut Samples) -> Result<(), SourceError> {
         let all = self.samples[place];
         samples.clear();

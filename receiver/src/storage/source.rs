@@ -103,6 +103,12 @@ impl SeriesSet for Found<'_> {
         &self.labels
     }
 
+    fn keep_only(&mut self, places: &[usize]) -> bool {
+        self.labels = places.iter().map(|place| self.labels[*place].clone()).collect();
+        self.ids = places.iter().map(|place| self.ids[*place]).collect();
+        true
+    }
+
     fn read(&mut self, place: usize, samples: &mut Samples) -> Result<(), SourceError> {
         samples.clear();
         let stream = self.stream.get_or_insert_with(|| {

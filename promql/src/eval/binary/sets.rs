@@ -16,13 +16,15 @@ pub(super) fn vector<'a>(
     grid: &Grid,
 ) -> Result<Vector<'a>, EvalError> {
     let matching = binary.matching.clone().unwrap_or_default();
-    let left = build::vector(ctx, &binary.left, grid)?;
+    let mut left = build::vector(ctx, &binary.left, grid)?;
     if binary.op == BinaryOp::Or {
         let right = build::vector(ctx, &binary.right, grid)?;
         return either(ctx, left, right, &matching, grid);
     }
     // Of the right side only presence counts.
-    let right = build::vector_needing(ctx, &binary.right, grid, Need::Presence)?;
+    let mut right = build::vector_needing(ctx, &binary.right, grid, Need::Presence)?;
+    let keep = binary.op == BinaryOp::And;
+    leave_out_unmatched(&mut left, &mut right, &matching, keep);
     let mut signatures = Signatures::default();
     let of_right = signatures.number_all(right.series(), &matching);
     let mut present = vec![Bitmap::new(grid.len); signatures.len()];
@@ -35,13 +37,34 @@ pub(super) fn vector<'a>(
     })?;
     let of_left = signatures.number_all(left.series(), &matching);
     present.resize(signatures.len(), Bitmap::new(grid.len));
-    Ok(Box::new(Masked {
-        input: left,
-        numbers: of_left,
-        present,
-        keep: binary.op == BinaryOp::And,
-        next: 0,
-    }))
+    Ok(Box::new(Masked { input: left, numbers: of_left, present, keep, next: 0 }))
+}
+
+/// Spares reading what the other side has nothing to say about; of the left side only where that means that it goes.
+fn leave_out_unmatched(
+    left: &mut Vector<'_>,
+    right: &mut Vector<'_>,
+    matching: &Matching,
+    keep: bool,
+) {
+    let mut signatures = Signatures::default();
+    let of_left = signatures.number_all(left.series(), matching);
+    let n_left = signatures.len();
+    let of_right = signatures.number_all(right.series(), matching);
+    let mut is_right = vec![false; signatures.len()];
+    of_right.iter().for_each(|number| is_right[*number] = true);
+    let matched = |numbers: &[usize], is_matched: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        (0..numbers.len()).filter(|place| is_matched(numbers[*place])).collect()
+    };
+    // Numbers of signatures that the left side has are below those of others.
+    let of_both = matched(&of_right, &|number| number < n_left);
+    if of_both.len() < of_right.len() {
+        right.keep_only(&of_both);
+    }
+    let of_both = matched(&of_left, &|number| is_right[number]);
+    if keep && of_both.len() < of_left.len() {
+        left.keep_only(&of_both);
+    }
 }
 
 /// Keeps the times at which the other side has (or has not) an element of the same signature.

@@ -22,12 +22,14 @@ pub(super) fn vector<'a>(
     let many_is_left = matching.cardinality != Cardinality::OneToMany;
     let (many, one) = if many_is_left { (left, right) } else { (right, left) };
     let plan = Plan::new(ctx, many.series(), one.series(), matching, operation);
-    let one = collect(ctx, one)?;
     match plan.simple() {
         Some(places) => {
             let series = places.iter().flatten().map(|(_, series)| series.clone()).collect();
-            let places: Vec<Option<usize>> =
+            let mut places: Vec<Option<usize>> =
                 places.into_iter().map(|place| place.map(|(one, _)| one)).collect();
+            let (mut many, mut one) = (many, one);
+            leave_out_unmatched(&mut many, &mut one, &mut places);
+            let one = collect(ctx, one)?;
             if places.iter().all(Option::is_none) {
                 build::drain(ctx, many, |_| {})?;
                 return Ok(Box::new(Buffered::new(Vec::new())));
@@ -44,7 +46,32 @@ pub(super) fn vector<'a>(
             };
             merge(ctx, Box::new(simple))
         }
-        None => merge(ctx, pairing::evaluate(ctx, plan, many, &one, grid)?),
+        None => {
+            let one = collect(ctx, one)?;
+            merge(ctx, pairing::evaluate(ctx, plan, many, &one, grid)?)
+        }
+    }
+}
+
+/// Spares reading what nobody matches, such as all hosts but the one that the other side is about. `places` has the partner
+/// of each series of the "many" side.
+fn leave_out_unmatched(
+    many: &mut Vector<'_>,
+    one: &mut Vector<'_>,
+    places: &mut Vec<Option<usize>>,
+) {
+    let mut matched: Vec<usize> = places.iter().flatten().copied().collect();
+    matched.sort_unstable();
+    matched.dedup();
+    if matched.len() < one.series().len() && one.keep_only(&matched) {
+        for place in places.iter_mut().flatten() {
+            *place = matched.partition_point(|kept| *kept < *place);
+        }
+    }
+    let with_partner: Vec<usize> =
+        (0..places.len()).filter(|place| places[*place].is_some()).collect();
+    if with_partner.len() < places.len() && many.keep_only(&with_partner) {
+        places.retain(Option::is_some);
     }
 }
 
