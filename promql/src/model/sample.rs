@@ -104,7 +104,8 @@ impl Samples {
 
     /// Removes stale markers: to a range they are nothing.
     pub fn remove_stale(&mut self) {
-        if self.values.iter().any(|value| is_stale(*value)) {
+        // All of them, whatever is found: several at a time.
+        if self.values.iter().fold(false, |found, value| found | is_stale(*value)) {
             let mut kept = 0;
             for at in 0..self.values.len() {
                 if is_stale(self.values[at]) {

@@ -30,7 +30,7 @@ pub(super) struct Fetch {
 
 /// What a statement gave.
 pub(super) struct Rows {
-    /// In order of packs and, within a pack, of their commits; batches of other receivers before all packs.
+    /// In order of packs and, within a pack, of their commits and then of time; batches of other receivers before all packs.
     pub(super) rows: Vec<PgRow>,
     n_bytes: usize,
 }
@@ -89,7 +89,7 @@ impl Fetch {
              SELECT $5, 3, b.bucket, b.seq, b.writer, b.t_min, b.t_max, b.body
                FROM watchpost.writer w JOIN watchpost.batch b ON b.writer = w.id AND b.seq > w.flushed_seq
               WHERE w.id <> $4 AND b.t_min <= $3 AND b.t_max >= $2 AND $7
-              ORDER BY pack, age, ord, ord2",
+              ORDER BY pack, age, ord, ord2, t_min",
         )
         .bind(packs)
         .bind(self.range.from)
