@@ -18,6 +18,7 @@ mod histogram_functions;
 mod info;
 mod label_functions;
 mod math;
+mod numbering;
 mod operator;
 mod order;
 mod quantile;

@@ -24,6 +24,9 @@ pub trait SeriesSet {
         false
     }
 
+    /// All series will be read, and soon: what can be fetched ahead may be. Only a hint.
+    fn start(&mut self) {}
+
     /// Replaces `samples` with those of the series at a place in [`Self::labels`]: in order of time, each time once,
     /// at least all within the selected range (more do no harm), stale markers by their bits.
     ///

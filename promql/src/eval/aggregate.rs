@@ -7,16 +7,15 @@ mod ranked;
 mod simple;
 mod sum;
 
-use std::collections::HashMap;
-
 use super::build;
 use super::context::Context;
 use super::error::EvalError;
 use super::grid::Grid;
+use super::numbering::Numbering;
 use super::operator::{Series, Vector};
 use super::scalar::Scalars;
 use crate::ast::{Aggregate, AggregateOp, Span};
-use crate::model::{Annotation, Labels, METRIC_NAME};
+use crate::model::{Annotation, Label, Labels, METRIC_NAME};
 use crate::source::Need;
 
 /// What an aggregation knows besides its input.
@@ -43,10 +42,13 @@ impl Aggregation {
 
     /// The labels of the group of a series.
     fn group_labels(&self, labels: &Labels) -> Labels {
-        labels.filter(|label| {
-            let listed = self.grouping.iter().any(|name| **name == *label.name);
-            if self.without { !listed && &*label.name != METRIC_NAME } else { listed }
-        })
+        labels.filter(|label| self.counts(label))
+    }
+
+    /// Whether a label is one of its group.
+    fn counts(&self, label: &Label) -> bool {
+        let listed = self.grouping.iter().any(|name| **name == *label.name);
+        if self.without { !listed && &*label.name != METRIC_NAME } else { listed }
     }
 }
 
@@ -58,17 +60,14 @@ pub(super) struct Groups {
 
 impl Groups {
     fn new(aggregation: &Aggregation, input: &[Series]) -> Self {
-        let mut places: HashMap<Labels, usize> = HashMap::new();
-        let mut series: Vec<Series> = Vec::new();
-        let mut of = Vec::with_capacity(input.len());
-        for member in input {
-            let labels = aggregation.group_labels(&member.labels);
-            let place = *places.entry(labels.clone()).or_insert(series.len());
-            if place == series.len() {
-                series.push(Series::new(labels));
-            }
-            series[place].drop_name |= member.drop_name;
-            of.push(place);
+        let mut numbering = Numbering::default();
+        let of: Vec<usize> = input
+            .iter()
+            .map(|member| numbering.number(&member.labels, |label| aggregation.counts(label)))
+            .collect();
+        let mut series: Vec<Series> = numbering.into_parts().into_iter().map(Series::new).collect();
+        for (member, place) in input.iter().zip(&of) {
+            series[*place].drop_name |= member.drop_name;
         }
         Self { series, of }
     }
@@ -100,7 +99,9 @@ pub(super) fn vector<'a>(
             parameter
         }
     };
-    let input = build::vector_needing(ctx, input_expr, grid, need)?;
+    let mut input = build::vector_needing(ctx, input_expr, grid, need)?;
+    // While groups are made.
+    input.start();
     match node.op {
         Op::Sum | Op::Avg => sum::vector(ctx, &aggregation, input),
         Op::Min | Op::Max | Op::Count | Op::Group | Op::StdDev | Op::StdVar => {

@@ -74,6 +74,10 @@ impl Operator for WithScalar<'_> {
         self.input.series()
     }
 
+    fn start(&mut self) {
+        self.input.start();
+    }
+
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
         self.input.next(ctx, column)?;
         let operation = self.operation;

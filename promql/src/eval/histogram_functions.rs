@@ -1,6 +1,6 @@
 //! Functions of histograms, native ones and classic ones.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::build;
 use super::classic::{self, ClassicBucket};

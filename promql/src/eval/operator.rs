@@ -1,6 +1,6 @@
 //! Streams of series: labels first, then one column after the other.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::column::Column;
 use super::context::Context;
@@ -18,6 +18,9 @@ pub(crate) trait Operator {
     fn keep_only(&mut self, _places: &[usize]) -> bool {
         false
     }
+
+    /// What is read for it will be wanted soon and in full. Only a hint.
+    fn start(&mut self) {}
 
     /// Replaces `column` with that of the next series. Called as often as there are series.
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError>;
@@ -108,6 +111,10 @@ impl Operator for Relabelled<'_> {
         &self.series
     }
 
+    fn start(&mut self) {
+        self.input.start();
+    }
+
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
         self.input.next(ctx, column)
     }
@@ -121,10 +128,11 @@ pub(crate) fn merge<'a>(ctx: &Context<'_>, input: Vector<'a>) -> Result<Vector<'
         let next = places.len();
         targets.push(*places.entry(series).or_insert(next));
     }
-    if places.len() == targets.len() {
+    let n_distinct = places.len();
+    drop(places);
+    if n_distinct == targets.len() {
         return Ok(input);
     }
-    drop(places);
     let mut merged: Vec<(Series, Column)> = Vec::new();
     for ((series, column), target) in collect(ctx, input)?.into_iter().zip(targets) {
         match merged.get_mut(target) {

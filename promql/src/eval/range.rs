@@ -161,6 +161,10 @@ impl Operator for RangeCall<'_> {
         &self.series
     }
 
+    fn start(&mut self) {
+        self.ranges.start();
+    }
+
     fn next(&mut self, ctx: &Context<'_>, column: &mut Column) -> Result<(), EvalError> {
         self.ranges.read_next(ctx)?;
         column.reset(self.grid.len);

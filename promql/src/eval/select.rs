@@ -145,6 +145,10 @@ impl Operator for InstantSelect<'_> {
         &self.series
     }
 
+    fn start(&mut self) {
+        self.set.start();
+    }
+
     fn keep_only(&mut self, places: &[usize]) -> bool {
         let kept = self.set.keep_only(places);
         if kept {

@@ -11,8 +11,8 @@ pub const METRIC_NAME: &str = "__name__";
 /// One name and value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label {
-    pub name: Box<str>,
-    pub value: Box<str>,
+    pub name: Arc<str>,
+    pub value: Arc<str>,
 }
 
 /// What a rule, a function or an operator that changes a metric's meaning takes away: its name, and the type and unit
@@ -50,7 +50,7 @@ impl Labels {
     }
 
     /// The same from string pairs.
-    pub fn from_pairs<N: Into<Box<str>>, V: Into<Box<str>>>(
+    pub fn from_pairs<N: Into<Arc<str>>, V: Into<Arc<str>>>(
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Result<Self, LabelError> {
         Self::new(
@@ -71,7 +71,8 @@ impl Labels {
 
     /// Without the metric's name, type and unit.
     pub fn without_metadata(&self) -> Self {
-        self.filter(|label| !METADATA_NAMES.contains(&&*label.name))
+        let is_metadata = |name: &str| name.starts_with("__") && METADATA_NAMES.contains(&name);
+        self.filter(|label| !is_metadata(&label.name))
     }
 
     /// With one label set to a value; the empty value removes it.
@@ -95,7 +96,11 @@ impl Labels {
     }
 
     pub fn metric_name(&self) -> &str {
-        self.get(METRIC_NAME)
+        match self.0.first() {
+            // Few names sort before it.
+            Some(first) if &*first.name == METRIC_NAME => &first.value,
+            _ => self.get(METRIC_NAME),
+        }
     }
 
     pub fn iter(&self) -> std::slice::Iter<'_, Label> {

@@ -27,7 +27,7 @@ pub(crate) use self::rows::claim;
 pub use self::{
     description::Description,
     identity::{Identity, RawHasher, RawKey},
-    index::{Index, Position},
+    index::{Copied, Index, Position},
 };
 use crate::model::{PackId, SeriesId};
 

@@ -10,7 +10,7 @@ use promql::{
     source::{Select, SeriesSet, Source, SourceError},
 };
 
-use super::{Bounds, PackStream, ReadError, Reader, SeriesColumns};
+use super::{Bounds, PackStream, ReadError, Reader, SeriesColumns, catalogue::Copied};
 use crate::model::SeriesId;
 
 /// Series whose labels are copied under one lock, for which others wait.
@@ -53,10 +53,11 @@ impl Reader {
         ids.sort_by_cached_key(|id| (index.position(*id).map(|at| index.pack(at)), *id));
         drop(index);
         let mut labels = Vec::with_capacity(ids.len());
+        let mut copied = Copied::default();
         for some in ids.chunks(LABELS_PER_LOCK) {
             let index = self.catalogue().index();
             let positions = some.iter().filter_map(|id| index.position(*id));
-            labels.extend(positions.map(|position| index.labels(position)));
+            labels.extend(positions.map(|position| index.labels_with(position, &mut copied)));
         }
         Ok((ids, labels))
     }
@@ -98,9 +99,23 @@ struct Found<'s> {
     decoded: VecDeque<SeriesColumns>,
 }
 
+impl Found<'_> {
+    /// The stream of the samples of the series from this place on, if there is none yet.
+    fn open(&mut self, place: usize) {
+        if self.stream.is_none() {
+            let (ids, bounds) = (&self.ids[place..], self.bounds.clone());
+            self.stream = Some(self.reader.stream_within(ids, self.from, self.to, bounds));
+        }
+    }
+}
+
 impl SeriesSet for Found<'_> {
     fn labels(&self) -> &[Labels] {
         &self.labels
+    }
+
+    fn start(&mut self) {
+        self.open(0);
     }
 
     fn keep_only(&mut self, places: &[usize]) -> bool {
@@ -111,10 +126,8 @@ impl SeriesSet for Found<'_> {
 
     fn read(&mut self, place: usize, samples: &mut Samples) -> Result<(), SourceError> {
         samples.clear();
-        let stream = self.stream.get_or_insert_with(|| {
-            let ids = &self.ids[place..];
-            self.reader.stream_within(ids, self.from, self.to, self.bounds.clone())
-        });
+        self.open(place);
+        let stream = self.stream.as_mut().expect("opened above");
         loop {
             while let Some(first) = self.decoded.front() {
                 // Series without samples are left out of the stream: the first one stands at `next` or behind it.

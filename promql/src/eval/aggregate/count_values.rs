@@ -1,6 +1,6 @@
 //! `count_values`: the only aggregation whose groups depend on samples.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::column::{Cell, Column};
 use super::super::context::Context;

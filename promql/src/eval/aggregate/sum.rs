@@ -11,7 +11,7 @@ use crate::ast::AggregateOp;
 use crate::model::annotation::HistogramOperation;
 use crate::model::histogram::{HistogramMean, HistogramSum};
 use crate::model::number::{KahanMean, KahanSum};
-use crate::model::{Annotation, Histogram};
+use crate::model::{Annotation, Histogram, Labels};
 
 /// Histograms are rare and have their own totals, allocated when the first comes.
 #[derive(Clone, Default)]
@@ -63,8 +63,7 @@ fn sums<'a>(
             }
         }
         present[*group].add_all(&column.present);
-        let metric = names[place].metric_name();
-        add_histograms(ctx, aggregation, &mut histograms[*group], &column, metric);
+        add_histograms(ctx, aggregation, &mut histograms[*group], &column, &names[place]);
     }
     let mut parts = Vec::with_capacity(groups.series.len());
     for (group, series) in groups.series.into_iter().enumerate() {
@@ -102,13 +101,7 @@ fn means<'a>(
                 none => *none = Some(KahanMean::new(value)),
             }
         }
-        add_histograms(
-            ctx,
-            aggregation,
-            &mut histograms[*group],
-            &column,
-            names[place].metric_name(),
-        );
+        add_histograms(ctx, aggregation, &mut histograms[*group], &column, &names[place]);
     }
     let mut parts = Vec::with_capacity(groups.series.len());
     for (group, series) in groups.series.into_iter().enumerate() {
@@ -129,7 +122,7 @@ fn add_histograms(
     aggregation: &Aggregation,
     totals: &mut Vec<HistogramTotal>,
     column: &Column,
-    metric: &str,
+    labels: &Labels,
 ) {
     if !column.has_histograms() {
         return;
@@ -161,7 +154,7 @@ fn add_histograms(
             }
             Ok(_) => {}
             Err(_) => {
-                let metric = metric.to_owned();
+                let metric = labels.metric_name().to_owned();
                 ctx.annotate(
                     aggregation.input_span,
                     Annotation::MixedExponentialCustomHistograms { metric },

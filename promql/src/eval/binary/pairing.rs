@@ -3,7 +3,7 @@
 //! One side of every match is the "one" side; the other may have several elements for it (`group_left`,
 //! `group_right`), or at each time only one. What violates that is an error only where the elements meet in time.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::column::{Bitmap, Cell, Column};
 use super::super::context::Context;
@@ -84,7 +84,7 @@ impl Plan {
         let places: Vec<_> = self.group_of.iter().enumerate().map(partner).collect();
         if !one_to_one {
             // Two of a group with one name between them may meet.
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = hashbrown::HashSet::new();
             for (many, place) in places.iter().enumerate() {
                 if let Some((_, series)) = place
                     && !seen.insert((self.group_of[many], series))

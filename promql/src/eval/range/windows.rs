@@ -148,6 +148,14 @@ impl<'a> Ranges<'a> {
         })
     }
 
+    /// All of it will be read.
+    pub(in crate::eval) fn start(&mut self) {
+        match &mut self.input {
+            Input::Selector { set, .. } => set.start(),
+            Input::Subquery { vector, .. } => vector.start(),
+        }
+    }
+
     /// Reads the samples of the next series, without stale markers.
     pub(in crate::eval) fn read_next(&mut self, ctx: &Context<'_>) -> Result<(), EvalError> {
         match &mut self.input {

@@ -2,7 +2,7 @@
 //!
 //! Positions only grow, so every postings list is sorted by being appended to.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, sync::Arc};
 
 use hashbrown::{HashMap, HashTable};
 use promql::model::{Label, Labels, METRIC_NAME};
@@ -39,6 +39,13 @@ pub struct Index {
     postings: Vec<Vec<u32>>,
     /// All pairs of a label name, in order of their first appearance.
     values: HashMap<Symbol, Vec<Pair>>,
+}
+
+/// Labels that were copied out of the catalogue, by what they are there.
+#[derive(Debug, Default)]
+pub struct Copied {
+    labels: HashMap<Pair, Label>,
+    names: HashMap<Symbol, Arc<str>>,
 }
 
 /// Positions by series numbers, in pages: numbers are dense within the ranges that receivers claim.
@@ -185,13 +192,21 @@ impl Index {
     }
 
     pub fn labels(&self, position: Position) -> Labels {
-        let labels = self
-            .pairs_of(position)
-            .map(|(name, value)| Label {
-                name: self.symbols.text(name).into(),
-                value: self.symbols.text(value).into(),
-            })
-            .collect();
+        self.labels_with(position, &mut Copied::default())
+    }
+
+    /// The same for one of many series, which share what they have in common.
+    pub fn labels_with(&self, position: Position, copied: &mut Copied) -> Labels {
+        let label = |pair: &Pair| {
+            let copy = || {
+                let (name, value) = self.pairs.texts[pair.0 as usize];
+                let name =
+                    copied.names.entry(name).or_insert_with(|| self.symbols.text(name).into());
+                Label { name: Arc::clone(name), value: self.symbols.text(value).into() }
+            };
+            copied.labels.entry(*pair).or_insert_with(copy).clone()
+        };
+        let labels = self.pair_numbers(position).iter().map(label).collect();
         Labels::new(labels).expect("a stored label set is valid")
     }
 
