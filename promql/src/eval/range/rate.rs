@@ -22,36 +22,40 @@ struct Extent {
 
 impl Extent {
     fn sampled(&self) -> f64 {
-        (self.last - self.first) as f64 / 1_000.0
+        seconds(self.last - self.first)
+    }
+
+    /// What to multiply the increase within a window by.
+    fn factor(&self, window: &Window<'_>, to_zero: f64) -> f64 {
+        let to_start = if self.begins { 0.0 } else { seconds(self.first - window.start) };
+        factor(self.sampled(), self.distance, to_start, seconds(window.end - self.last), to_zero)
     }
 }
 
-/// By how much a difference between first and last sample is to be multiplied to cover the window.
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+/// By how much a difference between first and last sample is to be multiplied to cover the window; all in seconds.
 ///
 /// Samples are assumed to stand for the time up to the window's ends if these are no farther than a sample would
 /// usually be (110 % of the average distance); else the series is taken to begin or end half a distance beyond its
 /// samples. A counter is not extrapolated to before the time at which it would have been zero.
 #[inline]
-fn factor(window_start: i64, window_end: i64, extent: &Extent, to_zero: Option<f64>) -> f64 {
-    let sampled = extent.sampled();
-    let usual = extent.distance * 1.1;
-    let mut to_start =
-        if extent.begins { 0.0 } else { (extent.first - window_start) as f64 / 1_000.0 };
-    let mut to_end = (window_end - extent.last) as f64 / 1_000.0;
-    if !extent.begins {
-        if to_start >= usual {
-            to_start = extent.distance / 2.0;
-        }
-        if let Some(to_zero) = to_zero
-            && to_zero < to_start
-        {
-            to_start = to_zero;
-        }
-    }
-    if to_end >= usual {
-        to_end = extent.distance / 2.0;
-    }
+fn factor(sampled: f64, distance: f64, to_start: f64, to_end: f64, to_zero: f64) -> f64 {
+    let usual = distance * 1.1;
+    let to_start = if to_start >= usual { distance / 2.0 } else { to_start };
+    let to_start = if to_zero < to_start { to_zero } else { to_start };
+    let to_end = if to_end >= usual { distance / 2.0 } else { to_end };
     (sampled + to_start + to_end) / sampled
+}
+
+/// For how long before its first sample a counter can have grown as it did since; unbounded for what is none.
+#[inline]
+fn to_zero(is_counter: bool, sampled: f64, first: f64, increase: f64) -> f64 {
+    // Computed in any case, and without branches: so it can be for several at once.
+    let to_zero = sampled * (first / increase);
+    if is_counter & (increase > 0.0) & (first >= 0.0) { to_zero } else { f64::INFINITY }
 }
 
 /// Whether a reset lies between two samples by their start timestamps.
@@ -78,6 +82,56 @@ pub(super) fn is_plain(function: Function, ranges: &Ranges<'_>) -> bool {
         && ranges.samples.start_timestamps.is_empty()
 }
 
+/// Windows that are extrapolated together, several in each register.
+const AT_ONCE: usize = 16;
+
+/// What extrapolation looks at, of several windows side by side.
+struct Together {
+    n: usize,
+    places: [usize; AT_ONCE],
+    first: [f64; AT_ONCE],
+    increase: [f64; AT_ONCE],
+    /// Distances between samples: one less than there are.
+    gaps: [f64; AT_ONCE],
+    /// Milliseconds from first to last sample, and from these to the window's ends.
+    sampled: [f64; AT_ONCE],
+    to_start: [f64; AT_ONCE],
+    to_end: [f64; AT_ONCE],
+}
+
+impl Together {
+    fn new() -> Self {
+        let none = [0.0; AT_ONCE];
+        Self {
+            n: 0,
+            places: [0; AT_ONCE],
+            first: none,
+            increase: none,
+            gaps: none,
+            sampled: none,
+            to_start: none,
+            to_end: none,
+        }
+    }
+
+    /// Puts the results of all windows into the column, and begins anew.
+    fn extrapolate(&mut self, is_counter: bool, divisor: f64, column: &mut Column) {
+        let mut results = [0.0; AT_ONCE];
+        for (at, result) in results[..self.n].iter_mut().enumerate() {
+            let (first, increase) = (self.first[at], self.increase[at]);
+            let sampled = self.sampled[at] / 1_000.0;
+            let distance = sampled / self.gaps[at];
+            let (to_start, to_end) = (self.to_start[at] / 1_000.0, self.to_end[at] / 1_000.0);
+            let to_zero = to_zero(is_counter, sampled, first, increase);
+            *result = increase * (factor(sampled, distance, to_start, to_end, to_zero) / divisor);
+        }
+        for (place, result) in self.places[..self.n].iter().zip(results) {
+            column.set_float(*place, result);
+        }
+        self.n = 0;
+    }
+}
+
 /// All windows of a plain series in one pass: counter resets are found once, not once for each window.
 pub(super) fn fill(function: Function, ranges: &Ranges<'_>, grid: &Grid, column: &mut Column) {
     let is_counter = function != Function::Delta;
@@ -91,6 +145,7 @@ pub(super) fn fill(function: Function, ranges: &Ranges<'_>, grid: &Grid, column:
         Vec::new()
     };
     let (mut from, mut to, mut resets_from) = (0, 0, 0);
+    let mut together = Together::new();
     for place in 0..grid.len {
         let end = ranges.moment.time(grid.time(place));
         let start = end.saturating_sub(ranges.range_ms);
@@ -112,12 +167,20 @@ pub(super) fn fill(function: Function, ranges: &Ranges<'_>, grid: &Grid, column:
             increase += values[at - 1];
         }
         let (first_ts, last_ts) = (timestamps[from], timestamps[to - 1]);
-        let distance = (last_ts - first_ts) as f64 / 1_000.0 / (to - from - 1) as f64;
-        let extent = Extent { first: first_ts, last: last_ts, distance, begins: false };
-        let to_zero = (is_counter && increase > 0.0 && first >= 0.0)
-            .then(|| extent.sampled() * (first / increase));
-        column.set_float(place, increase * (factor(start, end, &extent, to_zero) / divisor));
+        let at = together.n;
+        together.places[at] = place;
+        together.first[at] = first;
+        together.increase[at] = increase;
+        together.gaps[at] = (to - from - 1) as f64;
+        together.sampled[at] = (last_ts - first_ts) as f64;
+        together.to_start[at] = (first_ts - start) as f64;
+        together.to_end[at] = (end - last_ts) as f64;
+        together.n += 1;
+        if together.n == AT_ONCE {
+            together.extrapolate(is_counter, divisor, column);
+        }
     }
+    together.extrapolate(is_counter, divisor, column);
 }
 
 /// One window of any kind.
@@ -131,11 +194,8 @@ pub(super) fn extrapolated(call: &WindowCall<'_, '_>, window: &Window<'_>) -> Op
     if window.histograms.is_empty() {
         let (increase, extent) = of_floats(call, window, is_counter)?;
         let first = window.values[0];
-        let to_zero = (is_counter && increase > 0.0 && first >= 0.0)
-            .then(|| extent.sampled() * (first / increase));
-        return Some(Value::Float(
-            increase * (factor(window.start, window.end, &extent, to_zero) / divisor),
-        ));
+        let to_zero = to_zero(is_counter, extent.sampled(), first, increase);
+        return Some(Value::Float(increase * (extent.factor(window, to_zero) / divisor)));
     }
     let samples = window.histograms;
     let uses_starts = is_counter && call.ctx.options.start_timestamps;
@@ -151,9 +211,8 @@ pub(super) fn extrapolated(call: &WindowCall<'_, '_>, window: &Window<'_>) -> Op
         distance: distance(first.ts, last.ts, samples.len()),
         begins,
     };
-    let to_zero = (is_counter && increase.count > 0.0 && first.value.count >= 0.0)
-        .then(|| extent.sampled() * (first.value.count / increase.count));
-    increase.mul(factor(window.start, window.end, &extent, to_zero) / divisor);
+    let to_zero = to_zero(is_counter, extent.sampled(), first.value.count, increase.count);
+    increase.mul(extent.factor(window, to_zero) / divisor);
     Some(Value::Histogram(Arc::new(increase)))
 }
 
