@@ -131,16 +131,22 @@ pub fn read_all(
 ) -> Result<(), CodecError> {
     let mut reader = Reader::new(body);
     let vectors = read_floats(&mut reader, scratch, &mut wanted, floats)?;
-    if reader.is_at_end() {
-        return Ok(());
-    }
-    histograms::decode(
-        &mut reader,
-        &vectors,
-        &mut histograms::Scratch::default(),
-        |id| wanted(SeriesId(id)),
-        |id, sample| of_histograms(SeriesId(id), sample),
-    )
+    read_histograms(&mut reader, &vectors, &mut wanted, &mut of_histograms)
+}
+
+/// Reads each wanted series' values to where `floats` wants them, in order of ids, and then hands histograms to
+/// `of_histograms`, in order of ids and time.
+pub fn read_into(
+    body: &[u8],
+    scratch: &mut group::Scratch,
+    floats: &mut impl group::Sink,
+    mut wanted: impl FnMut(SeriesId) -> bool,
+    mut of_histograms: impl FnMut(SeriesId, HistogramSample),
+) -> Result<(), CodecError> {
+    let mut reader = Reader::new(body);
+    let vectors = vectors(&mut reader)?;
+    group::decode_into(&mut reader, &vectors, scratch, floats)?;
+    read_histograms(&mut reader, &vectors, &mut wanted, &mut of_histograms)
 }
 
 /// Reads up to the histograms.
@@ -150,12 +156,7 @@ fn read_floats(
     mut wanted: impl FnMut(SeriesId) -> bool,
     mut sink: impl FnMut(SeriesId, &[i64], &[f64]),
 ) -> Result<Vectors, CodecError> {
-    let format = reader.byte()?;
-    if format != FORMAT {
-        return Err(CodecError::UnknownFormat { format });
-    }
-    let base = reader.signed()?;
-    let vectors = Vectors::decode(reader, base)?;
+    let vectors = vectors(reader)?;
     group::decode(
         reader,
         &vectors,
@@ -164,6 +165,35 @@ fn read_floats(
         |id, times, values| sink(SeriesId(id), times, values),
     )?;
     Ok(vectors)
+}
+
+/// Reads up to the group.
+fn vectors(reader: &mut Reader<'_>) -> Result<Vectors, CodecError> {
+    let format = reader.byte()?;
+    if format != FORMAT {
+        return Err(CodecError::UnknownFormat { format });
+    }
+    let base = reader.signed()?;
+    Vectors::decode(reader, base)
+}
+
+/// Reads what follows the group, if anything does.
+fn read_histograms(
+    reader: &mut Reader<'_>,
+    vectors: &Vectors,
+    wanted: &mut impl FnMut(SeriesId) -> bool,
+    sink: &mut impl FnMut(SeriesId, HistogramSample),
+) -> Result<(), CodecError> {
+    if reader.is_at_end() {
+        return Ok(());
+    }
+    histograms::decode(
+        reader,
+        vectors,
+        &mut histograms::Scratch::default(),
+        |id| wanted(SeriesId(id)),
+        |id, sample| sink(SeriesId(id), sample),
+    )
 }
 
 #[cfg(test)]

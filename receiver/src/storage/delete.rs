@@ -164,6 +164,11 @@ impl Hidden {
         Self(deletions.iter().filter(|deletion| deletion.reaches(origin)).cloned().collect())
     }
 
+    /// Whether nothing is hidden.
+    pub fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the sample of a series at this time is hidden.
     pub fn hides(&self, series: SeriesId, ts: i64) -> bool {
         self.0.iter().any(|deletion| {

@@ -50,13 +50,53 @@ pub struct Scratch {
     values: Vec<f64>,
 }
 
+/// Where samples go that are read.
+pub trait Sink {
+    /// Where to append the values of a series, one for each timestamp; `None`: it is not wanted.
+    fn place(&mut self, series: i64, timestamps: &[i64]) -> Option<&mut Vec<f64>>;
+
+    /// They are there.
+    fn placed(&mut self, series: i64, timestamps: &[i64]);
+}
+
 /// Reads one group and hands each wanted series' timestamps and values to `sink`, in order of ids.
 pub fn decode(
     reader: &mut Reader<'_>,
     vectors: &Vectors,
     scratch: &mut Scratch,
-    mut wanted: impl FnMut(i64) -> bool,
-    mut sink: impl FnMut(i64, &[i64], &[f64]),
+    wanted: impl FnMut(i64) -> bool,
+    sink: impl FnMut(i64, &[i64], &[f64]),
+) -> Result<(), CodecError> {
+    let mut handing = Handing { wanted, sink, values: std::mem::take(&mut scratch.values) };
+    let outcome = decode_into(reader, vectors, scratch, &mut handing);
+    scratch.values = handing.values;
+    outcome
+}
+
+/// Hands on what was read.
+struct Handing<W, S> {
+    wanted: W,
+    sink: S,
+    values: Vec<f64>,
+}
+
+impl<W: FnMut(i64) -> bool, S: FnMut(i64, &[i64], &[f64])> Sink for Handing<W, S> {
+    fn place(&mut self, series: i64, _: &[i64]) -> Option<&mut Vec<f64>> {
+        self.values.clear();
+        (self.wanted)(series).then_some(&mut self.values)
+    }
+
+    fn placed(&mut self, series: i64, timestamps: &[i64]) {
+        (self.sink)(series, timestamps, &self.values);
+    }
+}
+
+/// Reads one group, each wanted series' values to where `sink` wants them, in order of ids.
+pub fn decode_into(
+    reader: &mut Reader<'_>,
+    vectors: &Vectors,
+    scratch: &mut Scratch,
+    sink: &mut impl Sink,
 ) -> Result<(), CodecError> {
     let n_series = reader.bounded("the number of series in a group", GROUP_SERIES_MAX)?;
     scratch.series.clear();
@@ -77,12 +117,12 @@ pub fn decode(
             what: "a series has a timestamp vector that is not there",
             at,
         })?;
-        if wanted(*id) {
-            scratch.values.clear();
-            values::decode(reader, timestamps.len(), &mut scratch.values)?;
-            sink(*id, timestamps, &scratch.values);
-        } else {
-            values::skip(reader, timestamps.len())?;
+        match sink.place(*id, timestamps) {
+            Some(values) => {
+                values::decode(reader, timestamps.len(), values)?;
+                sink.placed(*id, timestamps);
+            }
+            None => values::skip(reader, timestamps.len())?,
         }
     }
     Ok(())

@@ -35,6 +35,8 @@ pub(super) struct Decoder {
     deletions: Arc<Vec<Arc<Deletion>>>,
     range: Range,
     scratch: group::Scratch,
+    /// Values of a series of which not all may be wanted.
+    part: Vec<f64>,
     samples_max: usize,
     spares: Arc<Spares>,
 }
@@ -49,7 +51,7 @@ impl Decoder {
     ) -> Self {
         let hidden = runs.iter().map(|run| run.hidden(&deletions)).collect();
         let scratch = group::Scratch::default();
-        Self { runs, hidden, deletions, range, scratch, samples_max, spares }
+        Self { runs, hidden, deletions, range, scratch, part: Vec::new(), samples_max, spares }
     }
 
     /// Decodes packs, in order, until there is enough to be handed on or none is left.
@@ -110,12 +112,13 @@ impl Decoder {
         let hidden = Hidden::of(&self.deletions, Origin::of_block(row)?);
         let (range, wanted) = (self.range, of_pack.wanted);
         let OfPack { found, disordered, histograms, .. } = of_pack;
-        let all = wanted.len() == block::PACK_SERIES_MAX;
-        block::read_all(
+        let mut columns =
+            Columns { found, disordered, wanted, range, hidden: &hidden, part: &mut self.part };
+        block::read_into(
             row.try_get("body")?,
             &mut self.scratch,
-            |id| all || place(wanted, id).is_some(),
-            |id, times, values| add(found, disordered, wanted, range, &hidden, id, times, values),
+            &mut columns,
+            |id| place(wanted, id).is_some(),
             |id, sample| add_histogram(histograms, wanted, range, &hidden, id, sample),
         )?;
         Ok(())
@@ -183,6 +186,50 @@ impl<'w> OfPack<'w> {
     fn n_samples(&self) -> usize {
         self.found.iter().map(|series| series.timestamps.len()).sum::<usize>()
             + self.histograms.len()
+    }
+}
+
+/// The columns of a pack, which values are decoded right into where all of them are wanted.
+struct Columns<'c> {
+    found: &'c mut [SeriesColumns],
+    disordered: &'c mut [bool],
+    wanted: &'c [SeriesId],
+    range: Range,
+    hidden: &'c Hidden,
+    part: &'c mut Vec<f64>,
+}
+
+impl Columns<'_> {
+    fn wants_all(&self, times: &[i64]) -> bool {
+        let (first, last) = (times.first(), times.last());
+        self.hidden.is_nothing()
+            && first.is_some_and(|first| *first >= self.range.from)
+            && last.is_some_and(|last| *last <= self.range.to)
+    }
+}
+
+impl group::Sink for Columns<'_> {
+    fn place(&mut self, series: i64, times: &[i64]) -> Option<&mut Vec<f64>> {
+        let at = place(self.wanted, SeriesId(series))?;
+        if !self.wants_all(times) {
+            self.part.clear();
+            return Some(self.part);
+        }
+        let column = &mut self.found[at];
+        self.disordered[at] |= column.timestamps.last() >= times.first();
+        if column.timestamps.is_empty() {
+            column.timestamps.reserve_exact(times.len());
+            column.values.reserve_exact(times.len());
+        }
+        column.timestamps.extend_from_slice(times);
+        Some(&mut column.values)
+    }
+
+    fn placed(&mut self, series: i64, times: &[i64]) {
+        if !self.wants_all(times) {
+            let Self { found, disordered, wanted, range, hidden, part } = self;
+            add(found, disordered, wanted, *range, hidden, SeriesId(series), times, part);
+        }
     }
 }
 
