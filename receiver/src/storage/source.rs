@@ -119,6 +119,9 @@ impl SeriesSet for Found<'_> {
     }
 
     fn keep_only(&mut self, places: &[usize]) -> bool {
+        if self.stream.is_some() {
+            return false;
+        }
         self.labels = places.iter().map(|place| self.labels[*place].clone()).collect();
         self.ids = places.iter().map(|place| self.ids[*place]).collect();
         true
